@@ -1,0 +1,1 @@
+"""Audio to motion: the audio-guided attention U-Net over tri-planes."""

@@ -1,0 +1,1 @@
+"""Files in, numbers out: picture, lips, geometry and the report page."""

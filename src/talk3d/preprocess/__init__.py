@@ -1,0 +1,1 @@
+"""Video in, subject out: landmarks, camera, matte, crop, capture report."""

@@ -1,0 +1,1 @@
+"""Synthetic people with exact labels: training corpus and ground truth."""
