@@ -1,0 +1,187 @@
+"""One-file models: safetensors whose header says what the file is.
+
+A model file is data only: loading it runs nothing. The header holds one JSON text
+with the format version, kind, configuration, training step, the hashes of the files
+it was made from and its licence. Writing goes to a temporary name and is renamed, so
+a reader never sees half a file.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from talk3d import __version__
+
+__all__ = [
+    "FORMAT",
+    "Checkpoint",
+    "file_sha256",
+    "half_precision",
+    "load_model",
+    "read_header",
+    "save_model",
+    "write_atomically",
+]
+
+FORMAT = 1
+_KEY = "talk3d"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model file in memory."""
+
+    kind: str
+    """What the file holds: ``prior``, ``generator``, ``avatar``, ..."""
+    config: dict[str, Any]
+    """The configuration that builds the model."""
+    state: dict[str, Tensor]
+    """The weights by name."""
+    step: int = 0
+    """Training steps behind the weights."""
+    parents: dict[str, str] = field(default_factory=dict)
+    """sha256 of the files it was made from, by role."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Further JSON data of the kind."""
+
+
+def save_model(
+    path: Path,
+    state: dict[str, Tensor],
+    *,
+    kind: str,
+    config: dict[str, Any],
+    step: int = 0,
+    parents: dict[str, str] | None = None,
+    extra: dict[str, Any] | None = None,
+) -> None:
+    """Write a model file atomically.
+
+    Args:
+        path: destination, by custom ``*.safetensors``.
+        state: weights by name; stored in the dtype they have.
+        kind: what the file holds.
+        config: JSON-serialisable configuration that builds the model.
+        step: training steps behind the weights.
+        parents: sha256 of the files it was made from, by role.
+        extra: further JSON-serialisable data.
+    """
+    header = {
+        "format": FORMAT,
+        "kind": kind,
+        "config": config,
+        "step": step,
+        "parents": parents or {},
+        "extra": extra or {},
+        "version": __version__,
+        "licence": "Apache-2.0",
+    }
+    tensors = {name: value.detach().contiguous() for name, value in state.items()}
+    with write_atomically(path) as temporary:
+        save_file(tensors, temporary, metadata={_KEY: json.dumps(header)})
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Return the JSON header of a model file without reading its weights.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is not a talk3d model of this format version.
+    """
+    if not path.is_file():
+        message = f"no model file at {path}: check the name"
+        raise FileNotFoundError(message)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        header = json.loads(metadata[_KEY])
+    except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
+        message = (
+            f"{path} is not a talk3d model, or it is damaged ({type(error).__name__}):"
+            " make or download it again"
+        )
+        raise ValueError(message) from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        given = header.get("format") if isinstance(header, dict) else header
+        message = (
+            f"{path} has format version {given}, this talk3d reads version {FORMAT}:"
+            " use the talk3d version that made it, or make it again"
+        )
+        raise ValueError(message)
+    return header
+
+
+def load_model(path: Path, *, kind: str) -> Checkpoint:
+    """Read a model file.
+
+    Args:
+        path: the file.
+        kind: the kind that is expected.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is damaged, foreign, or of another kind.
+    """
+    header = read_header(path)
+    if header["kind"] != kind:
+        message = f"{path} holds a {header['kind']}, a {kind} is needed: give a {kind}"
+        raise ValueError(message)
+    with safe_open(path, framework="pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    return Checkpoint(
+        kind=kind,
+        config=header["config"],
+        state=state,
+        step=header["step"],
+        parents=header["parents"],
+        extra=header["extra"],
+    )
+
+
+def file_sha256(path: Path) -> str:
+    """Return the hexadecimal sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def write_atomically(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` and rename it on success.
+
+    The temporary file keeps the suffix. On any error it is removed and ``path`` is
+    left as it was.
+
+    Raises:
+        PermissionError: if the folder cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(
+        dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix
+    )
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def half_precision(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights with floating tensors in float16, for small files."""
+    return {
+        name: value.to(torch.float16) if value.is_floating_point() else value
+        for name, value in state.items()
+    }
