@@ -18,7 +18,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -70,7 +70,7 @@ class Subject:
     """The labels, see ``ARRAYS``."""
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path) -> "Subject":
         """Open a subject folder.
 
         Raises:
@@ -179,7 +179,7 @@ class SubjectWriter:
             (path / folder).mkdir(parents=True, exist_ok=True)
         (path / "subject.json").unlink(missing_ok=True)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "SubjectWriter":
         """Return the writer."""
         return self
 

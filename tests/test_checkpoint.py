@@ -1,0 +1,77 @@
+"""Model files: round trips and refusals."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from talk3d import checkpoint
+
+
+def _save(path, **extra):
+    checkpoint.save_model(
+        path, {"a": torch.arange(6.0).reshape(2, 3)}, kind="prior", config={"n": 3}
+    )
+    return path
+
+
+def test_a_model_survives_the_round_trip(tmp_path):
+    path = tmp_path / "x.safetensors"
+    state = {"a": torch.randn(3, 4), "b": torch.arange(5)}
+    checkpoint.save_model(
+        path, state, kind="prior", config={"n": 3}, step=7, parents={"p": "00"}
+    )
+    found = checkpoint.load_model(path, kind="prior")
+    assert found.config == {"n": 3}
+    assert (found.step, found.parents) == (7, {"p": "00"})
+    for name, value in state.items():
+        torch.testing.assert_close(found.state[name], value, atol=0, rtol=0)
+
+
+def test_another_kind_is_refused(tmp_path):
+    path = _save(tmp_path / "x.safetensors")
+    with pytest.raises(ValueError, match="holds a prior, a avatar is needed"):
+        checkpoint.load_model(path, kind="avatar")
+
+
+def test_a_foreign_file_is_refused(tmp_path):
+    path = tmp_path / "x.safetensors"
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(ValueError, match="is not a talk3d model"):
+        checkpoint.load_model(path, kind="prior")
+
+
+def test_another_format_version_is_refused(tmp_path):
+    path = tmp_path / "x.safetensors"
+    header = json.dumps({"format": 99})
+    save_file({"a": torch.zeros(1)}, path, metadata={"talk3d": header})
+    with pytest.raises(ValueError, match="format version 99"):
+        checkpoint.load_model(path, kind="prior")
+
+
+def test_a_truncated_file_is_refused(tmp_path):
+    path = _save(tmp_path / "x.safetensors")
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(ValueError, match="damaged"):
+        checkpoint.load_model(path, kind="prior")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nothere"):
+        checkpoint.load_model(tmp_path / "nothere.safetensors", kind="prior")
+
+
+def _interrupted_write(path):
+    with checkpoint.write_atomically(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("stop")
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError, match="stop"):
+        _interrupted_write(path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
