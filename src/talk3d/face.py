@@ -1,0 +1,448 @@
+"""Find faces, their 478 landmarks, eyes and the person's mask in a picture.
+
+In: RGB uint8 images. Out: points in image pixels (x right, y down, pixel centres at
+half-integers), the metric face shape in the head frame of ``camera.py``.
+
+The networks are MediaPipe's (Apache-2.0), run by LiteRT. They are not part of this
+package: they are taken once from a published wheel, or from a folder the user names.
+Points 0..467 are the face mesh, 468..472 the iris of the subject's right eye (centre,
+then four rim points), 473..477 that of the left eye. Left is always the subject's.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import cv2
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from jaxtyping import Float, UInt8
+from safetensors import safe_open
+
+__all__ = [
+    "LEFT_EYE",
+    "RIGHT_EYE",
+    "FaceNets",
+    "FaceShape",
+    "FaceTracker",
+    "Roi",
+    "eye_openness",
+    "load_face_shape",
+    "model_files",
+]
+
+_log = logging.getLogger(__name__)
+
+_Image = UInt8[np.ndarray, "height width 3"]
+
+MODEL_FILES = {
+    "face_detection_short_range.tflite": (
+        "face_detection",
+        "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
+    ),
+    "face_landmark.tflite": (
+        "face_landmark",
+        "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",
+    ),
+    "iris_landmark.tflite": (
+        "iris_landmark",
+        "d1744d2a09c25f501d39eba4faff47e53ecca8852c5ce19bce8eeac39357521f",
+    ),
+    "selfie_segmentation.tflite": (
+        "selfie_segmentation",
+        "9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
+    ),
+}
+"""File name -> (folder inside the wheel's ``mediapipe/modules``, sha256)."""
+
+_WHEEL = "mediapipe==0.10.21"
+_WHEEL_PLATFORM = "manylinux_2_28_x86_64"
+
+RIGHT_EYE = (
+    33,
+    7,
+    163,
+    144,
+    145,
+    153,
+    154,
+    155,
+    133,
+    246,
+    161,
+    160,
+    159,
+    158,
+    157,
+    173,
+)
+"""Lid contour of the right eye: lower lid from the outer to the inner corner, upper."""
+LEFT_EYE = (
+    263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398,
+)  # fmt: skip
+"""Lid contour of the left eye, in the same order."""
+
+_UPPER_LOWER = ((10, 2), (11, 3), (12, 4), (13, 5), (14, 6))
+"""Positions in an eye contour: an upper lid point and the lower one below it."""
+
+_EYE_LINE = (33, 263)
+_MESH_SIZE, _IRIS_SIZE, _DETECTOR_SIZE, _MASK_SIZE = 192, 64, 128, 256
+_MESH_MARGIN, _IRIS_MARGIN = 1.5, 2.3
+_SURE = 0.5
+
+
+def model_files(models_dir: Path | None = None, *, offline: bool = False) -> Path:
+    """Return the folder that holds the four network files, fetching them if needed.
+
+    Args:
+        models_dir: A folder with the files; nothing is fetched then.
+        offline: Refuse to fetch; the files must be in the cache already.
+
+    Raises:
+        FileNotFoundError: A file is absent and may not, or could not, be fetched.
+        ValueError: A file has another sha256 than the one this version was tested with.
+    """
+    folder = models_dir or _cache_folder() / "face-models"
+    missing = [name for name in MODEL_FILES if not (folder / name).is_file()]
+    if missing and models_dir is not None:
+        raise FileNotFoundError(
+            f"the face model folder {folder} lacks {', '.join(missing)}: put the files "
+            f"of mediapipe 0.10.21 there, or leave the option away to fetch them"
+        )
+    if missing and offline:
+        raise FileNotFoundError(
+            f"the face models are not in {folder} and offline was asked for: run once "
+            "without --offline, or name a folder that holds them with --models-dir"
+        )
+    if missing:
+        _fetch_models(folder)
+    for name, (_, sha256) in MODEL_FILES.items():
+        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != sha256:
+            raise ValueError(
+                f"{folder / name} is not the file of mediapipe 0.10.21 (its sha256 "
+                "differs): delete it, and it is fetched anew"
+            )
+    return folder
+
+
+def _cache_folder() -> Path:
+    named = os.environ.get("TALK3D_CACHE")
+    return Path(named) if named else Path.home() / ".cache" / "talk3d"
+
+
+def _fetch_models(folder: Path) -> None:
+    _log.info("fetching the face networks (%s, 36 MB, once) into %s", _WHEEL, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        command += ["--only-binary=:all:", "--python-version", "3.11"]
+        command += ["--platform", _WHEEL_PLATFORM, "--dest", scratch, _WHEEL]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        wheels = list(Path(scratch).glob("*.whl"))
+        if done.returncode or not wheels:
+            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise FileNotFoundError(
+                f"could not fetch {_WHEEL} by pip ({reason}): connect to a package "
+                "index, or name a folder that holds its .tflite files with --models-dir"
+            )
+        with zipfile.ZipFile(wheels[0]) as wheel:
+            for name, (module, _) in MODEL_FILES.items():
+                part = Path(scratch) / name
+                part.write_bytes(wheel.read(f"mediapipe/modules/{module}/{name}"))
+                part.replace(folder / name)
+
+
+@dataclass(frozen=True)
+class Roi:
+    """A rotated square of an image that a network looks at."""
+
+    x: float
+    """Centre, pixels from the left edge."""
+    y: float
+    """Centre, pixels from the top edge."""
+    size: float
+    """Side, pixels."""
+    roll: float
+    """Angle of the square's x axis against the image's, radians, clockwise."""
+
+    def to_image(self, out_size: int) -> Float[np.ndarray, "2 3"]:
+        """Return the affine map from positions in the cut-out to image positions."""
+        scale = self.size / out_size
+        cos, sin = scale * np.cos(self.roll), scale * np.sin(self.roll)
+        half = out_size / 2
+        return np.array(
+            [
+                [cos, -sin, self.x - half * (cos - sin)],
+                [sin, cos, self.y - half * (sin + cos)],
+            ]
+        )
+
+
+def _cut(image: _Image, roi: Roi, size: int) -> Float[np.ndarray, "size size 3"]:
+    """Resample a region to ``size`` pixels, values 0..255, averaging when shrinking."""
+    over = 2 if roi.size > 1.5 * size else 1
+    matrix = roi.to_image(size * over)
+    # Positions count from pixel edges; OpenCV counts from the first pixel's centre.
+    matrix[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5
+    cut = cv2.warpAffine(
+        image,
+        matrix,
+        (size * over, size * over),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+    )
+    if over > 1:
+        cut = cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA)
+    return cut.astype(np.float32)
+
+
+def _square_around(
+    points: Float[np.ndarray, "n 2"], line: Float[np.ndarray, "2 2"], margin: float
+) -> Roi:
+    low, high = points.min(0), points.max(0)
+    dx, dy = line[1] - line[0]
+    centre = (low + high) / 2
+    side = float((high - low).max()) * margin
+    return Roi(float(centre[0]), float(centre[1]), side, float(np.arctan2(dy, dx)))
+
+
+class FaceNets:
+    """The four networks, each behind one method. One instance serves one thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self._nets = {
+            name: Interpreter(str(folder / name), num_threads=1) for name in MODEL_FILES
+        }
+        for net in self._nets.values():
+            net.allocate_tensors()
+        self._anchors = _detector_anchors()
+
+    def _run(self, name: str, tensor: np.ndarray) -> list[np.ndarray]:
+        net = self._nets[name]
+        net.set_tensor(net.get_input_details()[0]["index"], tensor[None])
+        net.invoke()
+        return [net.get_tensor(out["index"])[0] for out in net.get_output_details()]
+
+    def detect(self, image: _Image, *, threshold: float = 0.5) -> list[Roi]:
+        """Find faces, the largest first; each as the region for ``landmarks``.
+
+        When nothing is found in the whole picture, overlapping squares of its shorter
+        side are tried, which helps small faces in tall or wide pictures.
+        """
+        height, width = image.shape[:2]
+        found = self._detect_in(image, (0, 0, max(height, width)), threshold)
+        side = min(height, width)
+        if not found:
+            tiles = 2 * max(height, width) // side
+            starts = np.linspace(0, max(height, width) - side, tiles).astype(int)
+            for start in starts:
+                corner = (0, int(start)) if height > width else (int(start), 0)
+                found += self._detect_in(image, (*corner, side), threshold)
+        return _strongest(found)
+
+    def _detect_in(
+        self, image: _Image, square: tuple[int, int, int], threshold: float
+    ) -> list[tuple[float, Roi]]:
+        x0, y0, side = square
+        part = image[y0 : y0 + side, x0 : x0 + side]
+        pad_x, pad_y = side - part.shape[1], side - part.shape[0]
+        part = cv2.copyMakeBorder(
+            part, pad_y // 2, pad_y - pad_y // 2, pad_x // 2, pad_x - pad_x // 2, 0
+        )
+        small = cv2.resize(part, (_DETECTOR_SIZE,) * 2, interpolation=cv2.INTER_AREA)
+        boxes, logits = self._run(
+            "face_detection_short_range.tflite",
+            small.astype(np.float32) / 127.5 - 1.0,
+        )
+        scores = 1 / (1 + np.exp(-np.clip(logits[:, 0], -80, 80)))
+        faces = []
+        offset = np.array([x0 - pad_x // 2, y0 - pad_y // 2])
+        for index in np.nonzero(scores > threshold)[0]:
+            points = boxes[index].reshape(8, 2) / _DETECTOR_SIZE
+            points[[0, *range(2, 8)]] += self._anchors[index]
+            points = points * side
+            centre = points[0] + offset
+            dx, dy = points[3] - points[2]
+            size = float(points[1].max()) * _MESH_MARGIN
+            roll = float(np.arctan2(dy, dx))
+            roi = Roi(float(centre[0]), float(centre[1]), size, roll)
+            faces.append((float(scores[index]), roi))
+        return faces
+
+    def landmarks(
+        self, image: _Image, rois: Sequence[Roi]
+    ) -> tuple[Float[np.ndarray, "478 2"], float]:
+        """Return the landmarks of one face and how sure the network is (0..1).
+
+        Args:
+            image: The picture.
+            rois: Regions around the same face; the results are averaged, which calms
+                the points.
+        """
+        meshes, sure = [], []
+        for roi in rois:
+            cut = _cut(image, roi, _MESH_SIZE) / 255
+            raw, logit = self._run("face_landmark.tflite", cut)
+            mesh = raw.reshape(468, 3)[:, :2]
+            meshes.append(_apply(roi.to_image(_MESH_SIZE), mesh))
+            sure.append(1 / (1 + np.exp(-float(logit.reshape(-1)[0]))))
+        mesh = np.mean(meshes, 0)
+        right, right_iris = self._eye(image, mesh[list(RIGHT_EYE)], mirrored=False)
+        left, left_iris = self._eye(image, mesh[list(LEFT_EYE)], mirrored=True)
+        mesh[list(RIGHT_EYE)] = right
+        mesh[list(LEFT_EYE)] = left
+        points = np.concatenate([mesh, right_iris, left_iris])
+        return points.astype(np.float32), float(np.mean(sure))
+
+    def _eye(
+        self, image: _Image, contour: Float[np.ndarray, "16 2"], *, mirrored: bool
+    ) -> tuple[Float[np.ndarray, "16 2"], Float[np.ndarray, "5 2"]]:
+        corners = contour[[8, 0]] if mirrored else contour[[0, 8]]
+        roi = _square_around(corners, corners, _IRIS_MARGIN)
+        cut = _cut(image, roi, _IRIS_SIZE) / 255
+        if mirrored:
+            cut = np.ascontiguousarray(cut[:, ::-1])
+        lids, iris = self._run("iris_landmark.tflite", cut)
+        points = np.concatenate([lids.reshape(71, 3)[:16], iris.reshape(5, 3)])[:, :2]
+        if mirrored:
+            points[:, 0] = _IRIS_SIZE - points[:, 0]
+        points = _apply(roi.to_image(_IRIS_SIZE), points)
+        return points[:16], points[16:]
+
+    def person_mask(self, image: _Image) -> Float[np.ndarray, "256 256"]:
+        """Return how much each part of the whole picture belongs to a person (0..1)."""
+        small = cv2.resize(image, (_MASK_SIZE,) * 2, interpolation=cv2.INTER_AREA)
+        out = self._run("selfie_segmentation.tflite", small.astype(np.float32) / 255)
+        return np.clip(out[0][..., 0], 0.0, 1.0)
+
+
+def _apply(
+    matrix: Float[np.ndarray, "2 3"], points: Float[np.ndarray, "n 2"]
+) -> Float[np.ndarray, "n 2"]:
+    return points @ matrix[:, :2].T + matrix[:, 2]
+
+
+def _detector_anchors() -> Float[np.ndarray, "896 2"]:
+    grids = []
+    for cells, repeats in ((16, 2), (8, 6)):
+        y, x = np.mgrid[:cells, :cells]
+        centres = np.stack([x, y], -1).reshape(-1, 2)
+        grids.append(np.repeat((centres + 0.5) / cells, repeats, axis=0))
+    return np.concatenate(grids)
+
+
+def _strongest(found: list[tuple[float, Roi]]) -> list[Roi]:
+    """Keep one region per face (of overlapping ones the surest), largest first."""
+    kept: list[Roi] = []
+    for _, roi in sorted(found, key=lambda item: -item[0]):
+        gaps = [np.hypot(roi.x - k.x, roi.y - k.y) for k in kept]
+        if all(gap > 0.4 * k.size for gap, k in zip(gaps, kept, strict=True)):
+            kept.append(roi)
+    return sorted(kept, key=lambda roi: -roi.size)
+
+
+_VIEWS = ((0.0, 0.0, 1.0, 0.0), (0.02, 0.01, 1.08, 0.05), (-0.02, -0.01, 0.94, -0.05))
+"""Shift x, shift y (of the side), scale and roll of the averaged regions."""
+
+
+class FaceTracker:
+    """Follow one face through a video.
+
+    Attributes:
+        sure: How sure the network was of the last frame (0..1).
+    """
+
+    def __init__(self, nets: FaceNets) -> None:
+        self._nets = nets
+        self._last: Float[np.ndarray, "478 2"] | None = None
+        self.sure = 0.0
+
+    def start(self, image: _Image, roi: Roi) -> Float[np.ndarray, "478 2"] | None:
+        """Begin with a region that ``FaceNets.detect`` found."""
+        self._last, self.sure = self._nets.landmarks(image, [roi])
+        return self.follow(image)
+
+    def follow(self, image: _Image) -> Float[np.ndarray, "478 2"] | None:
+        """Return the landmarks in the next frame; None when the face is lost."""
+        if self._last is None:
+            return None
+        self._last, self.sure = self._nets.landmarks(image, _views(self._last))
+        if self.sure < _SURE:
+            self._last = None
+        return self._last
+
+    def update(self, image: _Image) -> Float[np.ndarray, "478 2"] | None:
+        """Follow, or else find the largest face; None where there is no face."""
+        found = self.follow(image)
+        if found is not None:
+            return found
+        for roi in self._nets.detect(image)[:1]:
+            return self.start(image, roi)
+        return None
+
+
+def _views(points: Float[np.ndarray, "478 2"]) -> list[Roi]:
+    line = points[list(_EYE_LINE)]
+    roi = _square_around(points[:468], line, _MESH_MARGIN)
+    return [
+        Roi(roi.x + dx * roi.size, roi.y + dy * roi.size, roi.size * s, roi.roll + r)
+        for dx, dy, s, r in _VIEWS
+    ]
+
+
+@dataclass(frozen=True)
+class FaceShape:
+    """The landmarks as points of the metric head: mean and linear modes.
+
+    Head frame and world units as in ``camera.py``. Measured on rendered heads of
+    ICT-FaceKit (MIT licence; the notice is in the data file).
+    """
+
+    mean: Float[np.ndarray, "478 3"]
+    """The average neutral face with sealed lips, eyes straight ahead."""
+    identity: Float[np.ndarray, "modes 478 3"]
+    """Offsets of one standard deviation per identity mode."""
+    expression: Float[np.ndarray, "53 478 3"]
+    """Offsets of the expression weights 0..1."""
+    spread: Float[np.ndarray, " 478"]
+    """How far the network's point strays over people, world units."""
+    expression_names: tuple[str, ...]
+    """Names of the expressions, in ICT-FaceKit's order."""
+
+
+def load_face_shape() -> FaceShape:
+    """Load the metric face shape that ships with the package."""
+    data = resources.files("talk3d").joinpath("data", "face_shape.safetensors")
+    with (
+        resources.as_file(data) as path,
+        safe_open(path, framework="numpy") as file,
+    ):
+        names = tuple(json.loads(file.metadata()["expression_names"]))
+        mean, identity, expression, spread = (
+            file.get_tensor(key) for key in ("mean", "identity", "expression", "spread")
+        )
+    return FaceShape(mean, identity, expression, spread, names)
+
+
+def eye_openness(
+    points: Float[np.ndarray, "*frames 478 2"],
+) -> Float[np.ndarray, "*frames 2"]:
+    """Return how far the left and the right eye are open: lid gap / eye width."""
+    sides = []
+    for contour in (LEFT_EYE, RIGHT_EYE):
+        eye = points[..., list(contour), :]
+        width = np.linalg.norm(eye[..., 0, :] - eye[..., 8, :], axis=-1)
+        upper = eye[..., [u for u, _ in _UPPER_LOWER], :]
+        lower = eye[..., [v for _, v in _UPPER_LOWER], :]
+        gap = np.linalg.norm(upper - lower, axis=-1).mean(-1)
+        sides.append(gap / np.maximum(width, 1e-6))
+    return np.stack(sides, -1)

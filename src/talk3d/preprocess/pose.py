@@ -1,0 +1,325 @@
+"""Solve camera, head pose, face shape and expression of a whole video.
+
+In: 478 landmarks per frame in pixels. Out: one focal length and one identity for the
+video, and for each frame the head's rigid pose and 53 expression weights.
+
+The model is ``x = project(focal, R (mean + identity + expression) + t)``, camera axes
+as in ``camera.py`` (OpenCV), lengths in world units. It is fitted by Gauss-Newton with
+Huber weights and Gaussian priors: identity ~ N(0, 1), expression ~ N(0, 0.3), the
+logarithm of the focal length about a plausible value. Focal and identity come from
+some key frames spread over the head's turns (per-frame unknowns eliminated by a Schur
+complement), then each frame is solved alone. Points that move in speech are explained
+by the expression, so speech does not shake the head.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Int
+
+from talk3d.face import FaceShape
+
+__all__ = ["HeadTrack", "PoseConfig", "model_points", "project_points", "solve_track"]
+
+
+@dataclass(frozen=True)
+class PoseConfig:
+    """Settings of the fit."""
+
+    key_frames: int = 80
+    """Frames from which focal length and identity are found."""
+    iterations: int = 25
+    """Gauss-Newton steps of the joint fit."""
+    point_noise: float = 0.006
+    """Standard deviation of a landmark, as a part of the face's width."""
+    expression_sigma: float = 0.3
+    """Prior standard deviation of expression weights."""
+    focal_sigma: float = 0.25
+    """Prior standard deviation of the logarithm of the focal length."""
+    huber: float = 2.0
+    """Residuals beyond this many standard deviations count linearly."""
+
+
+@dataclass(frozen=True)
+class HeadTrack:
+    """A solved video."""
+
+    focal: float
+    """Focal length, pixels of the frame."""
+    centre: tuple[float, float]
+    """Principal point, pixels of the frame."""
+    identity: Float[np.ndarray, " modes"]
+    """Identity weights, standard deviations."""
+    rotation: Float[np.ndarray, "frames 3 3"]
+    """Head frame to camera axes."""
+    translation: Float[np.ndarray, "frames 3"]
+    """Origin of the head frame in camera axes, world units."""
+    expression: Float[np.ndarray, "frames 53"]
+    """Expression weights."""
+
+
+def model_points(
+    shape: FaceShape,
+    identity: Float[np.ndarray, " modes"],
+    expression: Float[np.ndarray, "frames 53"],
+) -> Float[np.ndarray, "frames 478 3"]:
+    """Return the landmarks in the head frame."""
+    neutral = shape.mean + np.tensordot(identity, shape.identity[: len(identity)], 1)
+    return neutral + np.tensordot(expression, shape.expression, 1)
+
+
+def project_points(
+    points: Float[np.ndarray, "frames n 3"], track: HeadTrack
+) -> Float[np.ndarray, "frames n 2"]:
+    """Project head-frame points of each frame to pixels."""
+    seen = points @ track.rotation.transpose(0, 2, 1) + track.translation[:, None]
+    return seen[..., :2] / seen[..., 2:] * track.focal + np.array(track.centre)
+
+
+@dataclass
+class _State:
+    log_focal: float
+    identity: np.ndarray
+    rotation: np.ndarray
+    translation: np.ndarray
+    expression: np.ndarray
+
+
+class _Problem:
+    """Residuals and their derivatives for a set of frames."""
+
+    def __init__(
+        self,
+        shape: FaceShape,
+        points: Float[np.ndarray, "frames 478 2"],
+        centre: tuple[float, float],
+        config: PoseConfig,
+    ) -> None:
+        self.config = config
+        self.mean = shape.mean.astype(np.float64)
+        self.identity = shape.identity.astype(np.float64)
+        self.expression = shape.expression.astype(np.float64)
+        self.points = points.astype(np.float64) - np.array(centre)
+        width = np.linalg.norm(points[:, 454] - points[:, 234], axis=-1)
+        self.face_width = float(np.median(width))
+        unit = float(np.linalg.norm(shape.mean[454] - shape.mean[234]))
+        noise = config.point_noise**2 + (np.minimum(shape.spread, 0.03) / unit) ** 2
+        self.sigma = self.face_width * np.sqrt(noise)
+
+    def head_points(self, state: _State, frames: slice) -> np.ndarray:
+        neutral = self.mean + np.tensordot(state.identity, self.identity, 1)
+        return neutral + np.tensordot(state.expression[frames], self.expression, 1)
+
+    def linearise(
+        self, state: _State, frames: slice
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return weighted residuals, frame Jacobian, shared Jacobian.
+
+        Frame unknowns: rotation vector (3), translation (3), expression (53). Shared:
+        identity modes, then the logarithm of the focal length.
+        """
+        focal = np.exp(state.log_focal)
+        rotation = state.rotation[frames]
+        turned = self.head_points(state, frames) @ rotation.transpose(0, 2, 1)
+        seen = turned + state.translation[frames, None]
+        depth = seen[..., 2]
+        ratio = seen[..., :2] / depth[..., None]
+        residual = ratio * focal - self.points[frames]
+        weight = self._weights(residual)
+        # Derivative of the projection by the seen point: 2 x 3 per landmark.
+        slope = np.zeros((*depth.shape, 2, 3))
+        slope[..., 0, 0] = slope[..., 1, 1] = focal / depth
+        slope[..., :, 2] = -ratio * (focal / depth)[..., None]
+        slope *= weight[..., None, None]
+        x, y, z = np.moveaxis(turned, -1, 0)
+        zero = np.zeros_like(x)
+        cross = np.stack([zero, z, -y, -z, zero, x, y, -x, zero], -1)
+        cross = cross.reshape(*x.shape, 3, 3)
+        by_head = slope @ rotation[:, None]
+        by_expression = np.einsum("fnij,knj->fnik", by_head, self.expression)
+        by_identity = np.einsum("fnij,knj->fnik", by_head, self.identity)
+        by_focal = (ratio * focal * weight[..., None])[..., None]
+        count = len(depth)
+        frame = np.concatenate([slope @ cross, slope, by_expression], -1)
+        shared = np.concatenate([by_identity, by_focal], -1)
+        return (
+            (residual * weight[..., None]).reshape(count, -1),
+            frame.reshape(count, -1, frame.shape[-1]),
+            shared.reshape(count, -1, shared.shape[-1]),
+        )
+
+    def _weights(self, residual: np.ndarray) -> np.ndarray:
+        size = np.linalg.norm(residual, axis=-1) / self.sigma
+        huber = np.minimum(1.0, self.config.huber / np.maximum(size, 1e-9))
+        return np.sqrt(huber) / self.sigma
+
+
+def _apply_frame_step(state: _State, frames: slice, step: np.ndarray) -> None:
+    turn = np.stack([cv2.Rodrigues(v)[0] for v in step[:, :3]])
+    state.rotation[frames] = turn @ state.rotation[frames]
+    state.translation[frames] += step[:, 3:6]
+    state.expression[frames] = np.clip(state.expression[frames] + step[:, 6:], 0, 1)
+
+
+def _frame_system(
+    state: _State,
+    frames: slice,
+    residual: np.ndarray,
+    jacobian: np.ndarray,
+    sigma: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    transposed = jacobian.transpose(0, 2, 1)
+    matrix = transposed @ jacobian
+    vector = (transposed @ residual[..., None])[..., 0]
+    diagonal = np.arange(6, matrix.shape[-1])
+    matrix[:, diagonal, diagonal] += 1 / sigma**2
+    vector[:, 6:] += state.expression[frames] / sigma**2
+    return matrix, vector
+
+
+def _solve_shared(problem: _Problem, state: _State, prior_log_focal: float) -> None:
+    """Fit focal length and identity together with all given frames, in place."""
+    config = problem.config
+    everything = slice(0, len(problem.points))
+    modes = len(state.identity)
+    for _ in range(config.iterations):
+        residual, frame, shared = problem.linearise(state, everything)
+        matrix, vector = _frame_system(
+            state, everything, residual, frame, config.expression_sigma
+        )
+        mixed = frame.transpose(0, 2, 1) @ shared
+        solved = np.linalg.solve(matrix, np.concatenate([mixed, vector[..., None]], -1))
+        ours = np.einsum("fri,frj->ij", shared, shared)
+        ours_vector = np.einsum("fri,fr->i", shared, residual)
+        prior = np.r_[np.full(modes, len(problem.points)), 0.0] * 0
+        prior[:modes] = 1.0
+        prior[modes] = 1 / config.focal_sigma**2
+        scale = _effective_frames(len(problem.points)) / len(problem.points)
+        offset = np.r_[state.identity, state.log_focal - prior_log_focal]
+        left = ours - np.einsum("fij,fik->jk", mixed, solved[..., :-1])
+        right = ours_vector - np.einsum("fij,fi->j", mixed, solved[..., -1])
+        left = scale * left + np.diag(prior)
+        right = scale * right + prior * offset
+        step = -np.linalg.solve(left, right)
+        state.identity = state.identity + step[:modes]
+        state.log_focal += float(np.clip(step[modes], -0.2, 0.2))
+        frame_step = -(solved[..., -1] + solved[..., :-1] @ step)
+        _apply_frame_step(state, everything, frame_step)
+        if np.abs(step).max() < 1e-4:
+            break
+
+
+def _effective_frames(frames: int) -> float:
+    """Landmark errors of a person repeat from frame to frame: count few frames."""
+    return min(frames, 4.0)
+
+
+def _solve_frames(
+    problem: _Problem, state: _State, *, iterations: int = 6, chunk: int = 64
+) -> None:
+    """Fit pose and expression of each frame with the shared unknowns held."""
+    for start in range(0, len(problem.points), chunk):
+        frames = slice(start, min(start + chunk, len(problem.points)))
+        for _ in range(iterations):
+            residual, frame, _ = problem.linearise(state, frames)
+            matrix, vector = _frame_system(
+                state, frames, residual, frame, problem.config.expression_sigma
+            )
+            step = -np.linalg.solve(matrix, vector[..., None])[..., 0]
+            _apply_frame_step(state, frames, step)
+
+
+def _start_poses(
+    shape: FaceShape,
+    points: Float[np.ndarray, "frames 478 2"],
+    focal: float,
+    centre: tuple[float, float],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pose each frame on its own by PnP with the mean shape."""
+    camera = np.array([[focal, 0, centre[0]], [0, focal, centre[1]], [0, 0, 1]])
+    use = np.argsort(shape.spread)[:200]
+    rotations, translations = [], []
+    for frame in points:
+        _, turn, shift = cv2.solvePnP(
+            shape.mean[use].astype(np.float64),
+            frame[use].astype(np.float64),
+            camera,
+            None,
+            flags=cv2.SOLVEPNP_SQPNP,
+        )
+        rotations.append(cv2.Rodrigues(turn)[0])
+        translations.append(shift[:, 0])
+    return np.stack(rotations), np.stack(translations)
+
+
+def _key_frames(
+    points: Float[np.ndarray, "frames 478 2"], count: int
+) -> Int[np.ndarray, " keys"]:
+    """Pick frames that cover the head's turns evenly (farthest-point sampling)."""
+    count = min(count, len(points))
+    middle = points.mean(1, keepdims=True)
+    size = np.linalg.norm(points - middle, axis=-1).mean(-1)[:, None, None]
+    form = ((points - middle) / size)[:, [1, 10, 152, 33, 263, 234, 454]]
+    form = form.reshape(len(points), -1)
+    chosen = [int(np.linalg.norm(form - form.mean(0), axis=1).argmin())]
+    near = np.linalg.norm(form - form[chosen[0]], axis=1)
+    half = count // 2
+    while len(chosen) < half:
+        chosen.append(int(near.argmax()))
+        near = np.minimum(near, np.linalg.norm(form - form[chosen[-1]], axis=1))
+    spread = np.linspace(0, len(points) - 1, count - len(chosen)).round().astype(int)
+    return np.unique(np.concatenate([chosen, spread]))
+
+
+def solve_track(
+    points: Float[np.ndarray, "frames 478 2"],
+    size: tuple[int, int],
+    shape: FaceShape,
+    config: PoseConfig | None = None,
+    prior_focal: float | None = None,
+) -> HeadTrack:
+    """Solve a video whose every frame has landmarks."""
+    config = config or PoseConfig()
+    centre = (size[0] / 2, size[1] / 2)
+    focal = prior_focal or _plausible_focal(points, size, shape)
+    keys = _key_frames(points, config.key_frames)
+    rotation, translation = _start_poses(shape, points, focal, centre)
+    modes = len(shape.identity)
+    key_state = _State(
+        np.log(focal),
+        np.zeros(modes),
+        rotation[keys],
+        translation[keys],
+        np.zeros((len(keys), 53)),
+    )
+    _solve_shared(
+        _Problem(shape, points[keys], centre, config), key_state, np.log(focal)
+    )
+    state = _State(
+        key_state.log_focal,
+        key_state.identity,
+        rotation,
+        translation * np.exp(key_state.log_focal - np.log(focal)),
+        np.zeros((len(points), 53)),
+    )
+    _solve_frames(_Problem(shape, points, centre, config), state)
+    return HeadTrack(
+        float(np.exp(state.log_focal)),
+        centre,
+        state.identity,
+        state.rotation,
+        state.translation,
+        state.expression,
+    )
+
+
+def _plausible_focal(
+    points: Float[np.ndarray, "frames 478 2"], size: tuple[int, int], shape: FaceShape
+) -> float:
+    """Return a focal length in pixels: 60 degrees diagonal, kept within 2.5..6 crops."""
+    width = np.median(np.linalg.norm(points[:, 454] - points[:, 234], axis=-1))
+    unit = np.linalg.norm(shape.mean[454] - shape.mean[234])
+    crop = width / unit * 2.7 / 4.2647
+    diagonal = np.hypot(*size) / 2 / np.tan(np.radians(30))
+    return float(np.clip(diagonal, 2.5 * crop, 6 * crop))
