@@ -15,7 +15,7 @@ from talk3d.sync import SURE, sound_offset
 from talk3d.video import read_audio, read_frames
 
 CLIPS = Path(__file__).parents[2] / "shared" / "clips" / "video"
-RATE, FPS, SECONDS = 16_000, 25.0, 12.0
+RATE, FPS, SECONDS = 16_000, 25.0, 20.0
 
 
 def _talk(seconds: float, delay: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
