@@ -1,0 +1,495 @@
+"""The 3D prior: codes and conditions to tri-planes, rays and pictures.
+
+Four calls, no hidden state: ``map`` (code, condition -> w), ``planes`` (w -> planes),
+``render`` (planes, camera -> features, depth, alpha) and ``upsample`` (features, w ->
+picture). ``query`` and ``render_rays`` serve points and ray patches. Sampling
+positions are arguments; without them everything is deterministic.
+
+Module names follow the published EG3D checkpoints. Convolutions run in the dtype of
+``torch.autocast`` where it is on; rays, decoder outputs and results are float32.
+"""
+
+import math
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from talk3d.camera import camera_rays
+from talk3d.checkpoint import half_precision, load_model, save_model
+from talk3d.eg3d import volume
+from talk3d.eg3d.backbone import Backbone, Decoder, Synthesis
+from talk3d.eg3d.stylegan2 import BlockConfig, Mapping, Upsampling, body_dtype
+from talk3d.eg3d.superres import SuperResolution, SuperResolutionConfig
+from talk3d.eg3d.triplane import sample_planes
+from talk3d.eg3d.volume import Sampling, VolumeConfig
+
+__all__ = [
+    "Generator",
+    "GeneratorConfig",
+    "Rendering",
+    "ffhq512",
+    "load_generator",
+    "save_generator",
+    "small",
+    "tiny",
+]
+
+_OUTSIDE = -30.0
+_TRAINING_KEYS = ("dataset_label_std",)
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Sizes and rules of a generator."""
+
+    z_dim: int = 256
+    """Length of the identity code."""
+    w_dim: int = 256
+    """Length of the style vectors."""
+    condition_dims: tuple[int, ...] = (25, 53, 4)
+    """Lengths of the condition's parts: camera, then expression and gaze if any."""
+    condition_scales: tuple[float, ...] = (1.0, 3.0, 3.0)
+    """Factor on each part of the condition; 0 switches a part off."""
+    norm_floor: float = 0.25
+    """Added to mean squares when code and condition are normalised."""
+    mapping_depth: int = 2
+    """Layers of the mapping network."""
+    mapping_rate: float = 1.0
+    """Learning-rate multiplier of the mapping layers; published networks 0.01."""
+    plane_size: int = 128
+    """Pixels per side of a plane, a power of two."""
+    plane_channels: int = 32
+    """Features of a plane, also of the rendered image."""
+    width_base: int = 10240
+    """Channels of a block are width_base // size, at most width_max."""
+    width_max: int = 256
+    """Bound on the channels of a block."""
+    upsampling: Upsampling = "bilinear"
+    """How the backbone doubles sizes."""
+    noise: bool = False
+    """Whether the backbone adds noise maps."""
+    decoder_width: int = 64
+    """Hidden units of the decoder."""
+    decoder_rate: float = 1.0
+    """Learning-rate multiplier of the decoder."""
+    neural_size: int = 64
+    """Pixels per side of the rendered feature image."""
+    volume: VolumeConfig = field(default_factory=VolumeConfig)
+    """How planes become rays."""
+    superres: SuperResolutionConfig = field(default_factory=SuperResolutionConfig)
+    """How features become the picture."""
+
+    def __post_init__(self) -> None:
+        """Check that the sizes fit together."""
+        if self.plane_size < 8 or self.plane_size & (self.plane_size - 1):
+            message = f"plane_size is {self.plane_size}: give a power of two from 8 up"
+            raise ValueError(message)
+        if len(self.condition_dims) != len(self.condition_scales):
+            message = (
+                f"condition_scales has {len(self.condition_scales)} entries and"
+                f" condition_dims {len(self.condition_dims)}: give one scale per part"
+            )
+            raise ValueError(message)
+        if self.plane_channels < 3:
+            message = (
+                f"plane_channels is {self.plane_channels}: give at least 3, the first"
+                " three are the colour"
+            )
+            raise ValueError(message)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "GeneratorConfig":
+        """Rebuild a configuration from its JSON form.
+
+        Raises:
+            ValueError: if a field is unknown or missing.
+        """
+        nested = {"volume": VolumeConfig, "superres": SuperResolutionConfig}
+        values = {
+            name: _built(nested[name], value) if name in nested else value
+            for name, value in data.items()
+        }
+        return _built(cls, values)
+
+    @property
+    def condition_dim(self) -> int:
+        """Length of the whole condition."""
+        return sum(self.condition_dims)
+
+    @property
+    def plane_widths(self) -> tuple[int, ...]:
+        """Channels of the backbone's blocks, from 4 x 4 pixels up."""
+        sizes = [2**k for k in range(2, int(math.log2(self.plane_size)) + 1)]
+        return tuple(min(self.width_base // s, self.width_max) for s in sizes)
+
+    @property
+    def num_layers(self) -> int:
+        """Rows of ``w``: one per layer that owns one."""
+        return 2 * int(math.log2(self.plane_size)) - 2
+
+
+def tiny() -> GeneratorConfig:
+    """Return the sizes for tests: planes 32, picture 32."""
+    return GeneratorConfig(
+        z_dim=16,
+        w_dim=16,
+        plane_size=32,
+        plane_channels=8,
+        width_base=256,
+        width_max=16,
+        decoder_width=16,
+        neural_size=16,
+        volume=VolumeConfig(train_samples=(8, 0), samples=(8, 0)),
+        superres=SuperResolutionConfig(input_size=16, widths=(8, 8), doublings=1),
+    )
+
+
+def small() -> GeneratorConfig:
+    """Return the default for CPUs: planes 128, picture 256, 7 M parameters."""
+    return GeneratorConfig(superres=SuperResolutionConfig(alpha=True))
+
+
+def ffhq512() -> GeneratorConfig:
+    """Return the sizes of the published ffhq512-128 network."""
+    return GeneratorConfig(
+        z_dim=512,
+        w_dim=512,
+        condition_dims=(25,),
+        condition_scales=(1.0,),
+        norm_floor=1e-8,
+        mapping_rate=0.01,
+        plane_size=256,
+        width_base=32768,
+        width_max=512,
+        upsampling="official",
+        noise=True,
+        neural_size=128,
+        volume=VolumeConfig(
+            axes="official",
+            march="midpoint",
+            interval=(2.25, 3.3),
+            sharpness=1.0,
+            train_samples=(48, 48),
+            samples=(48, 48),
+        ),
+        superres=SuperResolutionConfig(
+            input_size=128,
+            widths=(256, 128),
+            upsampling="official",
+            clamp=256.0,
+            alpha=False,
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What the rays of a camera see."""
+
+    features: Float[Tensor, "batch c height width"]
+    """-1 to 1, composited over -1; the first three channels are the raw colour, and
+    the fourth is the matte where the super-resolution gives one."""
+    depth: Float[Tensor, "batch 1 height width"]
+    """Mean distance along the ray, world units."""
+    alpha: Float[Tensor, "batch 1 height width"]
+    """Opacity, 0 to 1."""
+
+
+class Generator(nn.Module):
+    """A 3D generative network of people; see the module's description."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        blocks = BlockConfig(
+            w_dim=config.w_dim,
+            rgb_channels=3 * config.plane_channels,
+            upsampling=config.upsampling,
+            noise="added" if config.noise else "absent",
+        )
+        self.backbone = Backbone(
+            Synthesis(config.plane_widths, blocks),
+            Mapping(
+                (config.z_dim, config.condition_dim, config.w_dim),
+                depth=config.mapping_depth,
+                rate=config.mapping_rate,
+                floor=config.norm_floor,
+            ),
+        )
+        self.superresolution = SuperResolution(
+            config.superres, feature_channels=config.plane_channels, w_dim=config.w_dim
+        )
+        self.decoder = Decoder(
+            config.plane_channels, config.decoder_width, rate=config.decoder_rate
+        )
+        self.z_avg: Tensor
+        self.register_buffer("z_avg", torch.zeros(config.z_dim))
+        self.z_std: Tensor
+        self.register_buffer("z_std", torch.ones(config.z_dim))
+
+    @property
+    def num_layers(self) -> int:
+        """Rows of ``w``."""
+        return self.config.num_layers
+
+    def map(
+        self,
+        z: Float[Tensor, "batch z"],
+        condition: Float[Tensor, "batch c"],
+        *,
+        truncation: float = 1.0,
+    ) -> Float[Tensor, "batch layers w"]:
+        """Return the style vectors of an identity under a condition.
+
+        Args:
+            z: identity code; only its direction counts.
+            condition: camera label (or zeros), then expression and gaze if the
+                configuration has them.
+            truncation: 1 keeps the vectors, 0 gives the average.
+
+        Raises:
+            ValueError: if the condition has another length than the configuration.
+        """
+        dims, scales = self.config.condition_dims, self.config.condition_scales
+        if condition.shape[1] != self.config.condition_dim:
+            message = (
+                f"the condition has {condition.shape[1]} numbers, this generator takes"
+                f" {self.config.condition_dim} ({' + '.join(map(str, dims))})"
+            )
+            raise ValueError(message)
+        parts = condition.float().split(dims, dim=1)
+        scaled = torch.cat(
+            [part * scale for part, scale in zip(parts, scales, strict=True)], dim=1
+        )
+        with torch.autocast(z.device.type, enabled=False):
+            w = self.backbone.mapping(z, scaled)
+            w = self.backbone.mapping.w_avg.lerp(w, truncation)
+        return w[:, None].expand(-1, self.config.num_layers, -1)
+
+    @torch.no_grad()
+    def set_average(self, w: Float[Tensor, " w"]) -> None:
+        """Set the style vector that truncation pulls toward."""
+        self.backbone.mapping.w_avg.copy_(w)
+
+    def planes(
+        self,
+        w: Float[Tensor, "batch layers w"],
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Float[Tensor, "batch 3 c height width"]:
+        """Return the tri-planes in float32.
+
+        Args:
+            w: style vectors.
+            generator: draws the backbone's noise; none: its constant noise, if any.
+        """
+        dtype = body_dtype(w)
+        with torch.autocast(w.device.type, enabled=False):
+            stacked = self.backbone.synthesis(w.float(), dtype, generator=generator)
+        return stacked.float().unflatten(1, (3, self.config.plane_channels))
+
+    def query(
+        self,
+        planes: Float[Tensor, "batch 3 c height width"],
+        points: Float[Tensor, "batch n 3"],
+    ) -> tuple[Float[Tensor, "batch n"], Float[Tensor, "batch n c"]]:
+        """Return raw density and features (0 to 1) at world points.
+
+        See ``density`` for what the raw density means. With cells marching, nothing
+        is outside the box.
+        """
+        rules = self.config.volume
+        sampled = sample_planes(planes, points, axes=rules.axes, box=rules.box)
+        raw, features = self.decoder(sampled)
+        if rules.march == "cells":
+            outside = points.detach().abs().amax(-1) > rules.box / 2
+            raw = raw.masked_fill(outside, _OUTSIDE)
+        return raw, features
+
+    def density(self, raw: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """Return density per world unit from the raw density of ``query``."""
+        return volume.positive_density(raw, self.config.volume.sharpness)
+
+    def sampling(self, generator: torch.Generator | None = None) -> Sampling:
+        """Return the deterministic sampling of use, or a random one of training."""
+        rules = self.config.volume
+        if generator is None:
+            return Sampling(*rules.samples)
+        return Sampling(*rules.train_samples, generator=generator)
+
+    def render_rays(
+        self,
+        planes: Float[Tensor, "batch 3 c height width"],
+        origins: Float[Tensor, "batch rays 3"],
+        directions: Float[Tensor, "batch rays 3"],
+        samples: Sampling,
+    ) -> tuple[
+        Float[Tensor, "batch rays c"],
+        Float[Tensor, "batch rays"],
+        Float[Tensor, "batch rays"],
+    ]:
+        """Return features, depth and opacity along rays.
+
+        Args:
+            planes: tri-planes.
+            origins: where the rays start, world units.
+            directions: unit vectors.
+            samples: where to evaluate the field.
+        """
+        march = volume.MARCHES[self.config.volume.march]
+        return march(
+            lambda points: self.query(planes, points),
+            self._rays(origins, directions),
+            samples,
+            sharpness=self.config.volume.sharpness,
+        )
+
+    def march(
+        self,
+        planes: Float[Tensor, "batch 3 c height width"],
+        origins: Float[Tensor, "batch rays 3"],
+        directions: Float[Tensor, "batch rays 3"],
+        depths: Float[Tensor, "batch rays samples"],
+    ) -> Rendering:
+        """Render a square image of rays, row by row, at given depths.
+
+        Args:
+            planes: tri-planes.
+            origins: where the rays start, world units.
+            directions: unit vectors.
+            depths: where to evaluate the field, distance along the ray.
+        """
+        marched = volume.march_depths(
+            lambda points: self.query(planes, points),
+            self._rays(origins, directions),
+            depths,
+            sharpness=self.config.volume.sharpness,
+        )
+        return _squared(*marched)
+
+    def render(
+        self,
+        planes: Float[Tensor, "batch 3 c height width"],
+        label: Float[Tensor, "batch 25"],
+        samples: Sampling,
+        *,
+        size: int | None = None,
+    ) -> Rendering:
+        """Render the whole image of a camera.
+
+        Args:
+            planes: tri-planes.
+            label: camera labels.
+            samples: where to evaluate the field.
+            size: pixels per side; none: the configuration's.
+        """
+        origins, directions = camera_rays(label, size or self.config.neural_size)
+        return _squared(*self.render_rays(planes, origins, directions, samples))
+
+    def upsample(
+        self, rendering: Rendering, w: Float[Tensor, "batch layers w"]
+    ) -> Float[Tensor, "batch picture height width"]:
+        """Return the picture, -1 to 1 and not clamped.
+
+        Where the super-resolution gives a matte, colour is premultiplied (-1 is
+        nothing) and the fourth channel is the matte (1 person, -1 nothing).
+        """
+        raw = rendering.features[:, :3]
+        if self.config.superres.alpha:
+            raw = torch.cat([raw, 2 * rendering.alpha - 1], dim=1)
+        return self.superresolution(rendering.features, raw, w[:, -1])
+
+    def _rays(self, origins: Tensor, directions: Tensor) -> volume.Rays:
+        rules = self.config.volume
+        if rules.interval is None:
+            near, far = volume.box_interval(origins, directions, box=rules.box)
+        else:
+            near, far = (torch.full_like(origins[..., 0], t) for t in rules.interval)
+        return volume.Rays(origins, directions, near, far)
+
+
+def _squared(features: Tensor, depth: Tensor, alpha: Tensor) -> Rendering:
+    size = math.isqrt(depth.shape[1])
+    square = (size, size)
+    return Rendering(
+        features=features.transpose(1, 2).unflatten(2, square),
+        depth=depth[:, None].unflatten(2, square),
+        alpha=alpha[:, None].unflatten(2, square),
+    )
+
+
+def _built(kind: Any, data: dict[str, Any]) -> Any:  # noqa: ANN401
+    known = {f.name for f in fields(kind)}
+    if set(data) != known:
+        unknown, missing = sorted(set(data) - known), sorted(known - set(data))
+        message = (
+            f"{kind.__name__} does not fit this talk3d (unknown: {unknown}, missing:"
+            f" {missing}): use the version that wrote it"
+        )
+        raise ValueError(message)
+    values = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in data.items()
+    }
+    return kind(**values)
+
+
+def load_generator(path: Path, *, kind: str = "prior") -> Generator:
+    """Read a generator file: float32, evaluation mode, no gradients asked for.
+
+    Args:
+        path: file written by ``save_generator``, training or the importer.
+        kind: ``prior`` or, when tuned to one person, ``generator``.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is damaged, of another kind, or does not fit.
+    """
+    checkpoint = load_model(path, kind=kind)
+    with torch.random.fork_rng():
+        generator = Generator(GeneratorConfig.from_json(checkpoint.config))
+    state = {
+        name: value.float()
+        for name, value in checkpoint.state.items()
+        if name not in _TRAINING_KEYS
+    }
+    try:
+        generator.load_state_dict(state)
+    except RuntimeError as error:
+        message = f"the weights in {path} do not fit its configuration: {error}"
+        raise ValueError(message) from error
+    return generator.eval().requires_grad_(requires_grad=False)
+
+
+def save_generator(
+    path: Path,
+    generator: Generator,
+    *,
+    kind: str = "prior",
+    step: int = 0,
+    parents: dict[str, str] | None = None,
+    extra: dict[str, Any] | None = None,
+) -> None:
+    """Write a generator file in float16.
+
+    Args:
+        path: destination.
+        generator: the network.
+        kind: ``prior`` or, when tuned to one person, ``generator``.
+        step: training steps behind the weights.
+        parents: sha256 of the files it was made from, by role.
+        extra: further JSON-serialisable data.
+    """
+    save_model(
+        path,
+        half_precision(generator.state_dict()),
+        kind=kind,
+        config=asdict(generator.config),
+        step=step,
+        parents=parents,
+        extra=extra,
+    )

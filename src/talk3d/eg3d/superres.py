@@ -1,0 +1,119 @@
+"""Super-resolution: rendered features to the final picture, guided by the last ``w``.
+
+Comes in: a feature image and the raw picture it shows. Goes out: the picture, -1 to 1
+(not clamped). Two StyleGAN2 blocks, EG3D section 8.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from talk3d.eg3d.stylegan2 import BlockConfig, SynthesisBlock, Upsampling, body_dtype
+
+__all__ = ["SuperResolution", "SuperResolutionConfig"]
+
+
+@dataclass(frozen=True)
+class SuperResolutionConfig:
+    """Sizes of the super-resolution network."""
+
+    input_size: int = 64
+    """Pixels per side of the feature image the first block takes."""
+    widths: tuple[int, int] = (96, 48)
+    """Channels of the two blocks."""
+    doublings: int = 2
+    """How many of the blocks double the size: 2, or 1 for the second alone."""
+    shrink: bool = True
+    """Whether feature images above the input size are shrunk to it."""
+    upsampling: Upsampling = "bilinear"
+    """How the size is doubled; official layers own noise maps, never added."""
+    clamp: float | None = None
+    """Bound of activations; published networks have 256."""
+    alpha: bool = True
+    """Whether a fourth channel of the picture is the matte (1 person, -1 nothing)."""
+    spare_filter: bool = False
+    """Whether the checkpoint stores an unused filter at the top."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.doublings not in (1, 2):
+            message = f"doublings is {self.doublings}: give 1 or 2"
+            raise ValueError(message)
+
+    @property
+    def image_size(self) -> int:
+        """Pixels per side of the final picture."""
+        return self.input_size * 2**self.doublings
+
+    @property
+    def picture_channels(self) -> int:
+        """Channels of the picture: colour, and the matte if there is one."""
+        return 4 if self.alpha else 3
+
+
+class SuperResolution(nn.Module):
+    """Two blocks from the feature image to the picture."""
+
+    def __init__(
+        self, config: SuperResolutionConfig, *, feature_channels: int, w_dim: int
+    ) -> None:
+        """Create the network.
+
+        Args:
+            config: sizes.
+            feature_channels: channels of the feature image.
+            w_dim: length of the style vectors.
+        """
+        super().__init__()
+        self.config = config
+        shared = BlockConfig(
+            w_dim=w_dim,
+            rgb_channels=config.picture_channels,
+            upsampling=config.upsampling,
+            noise="unused" if config.upsampling == "official" else "absent",
+            clamp=config.clamp,
+        )
+        middle = config.image_size // 2
+        first, second = config.widths
+        self.block0 = SynthesisBlock(
+            (feature_channels, first), shared, size=middle, up=config.doublings == 2
+        )
+        self.block1 = SynthesisBlock(
+            (first, second), shared, size=config.image_size, up=True
+        )
+        if config.spare_filter:
+            taps = torch.tensor([0.125, 0.375, 0.375, 0.125])
+            self.register_buffer("resample_filter", torch.outer(taps, taps))
+
+    def forward(
+        self,
+        features: Float[Tensor, "batch c rows columns"],
+        raw: Float[Tensor, "batch picture rows columns"],
+        w: Float[Tensor, "batch w"],
+    ) -> Float[Tensor, "batch picture height width"]:
+        """Return the picture in float32.
+
+        Args:
+            features: rendered features.
+            raw: the low-resolution picture to refine.
+            w: style vector.
+        """
+        dtype = body_dtype(features)
+        with torch.autocast(features.device.type, enabled=False):
+            picture = self._resized(raw.float())
+            x = self._resized(features).to(dtype, memory_format=torch.channels_last)
+            styles = w.float()[:, None].expand(-1, 3, -1)
+            x, picture = self.block0(x, picture, styles)
+            x, picture = self.block1(x, picture, styles)
+        return picture
+
+    def _resized(self, features: Tensor) -> Tensor:
+        size, wanted = features.shape[-1], self.config.input_size
+        if size == wanted or (size > wanted and not self.config.shrink):
+            return features
+        return functional.interpolate(
+            features, (wanted, wanted), mode="bilinear", antialias=True
+        )

@@ -1,0 +1,401 @@
+"""Volume rendering of tri-planes: depths, marching and importance sampling.
+
+Pure functions. Two ways to march: ``midpoint`` is that of the published networks
+(EG3D section 4.2, midpoint rule, shared by all rays of a call); ``cells`` gives every
+sample the cell between its neighbours' midpoints and clips rays to the box, no ray
+depends on another.
+
+Symbols: ``t`` depths, distance along the ray in world units, ascending; ``raw`` the
+decoder's density before its activation; ``density`` per world unit; ``alpha`` opacity
+of a cell; ``weight`` alpha times transmittance; ``edges`` bounds of cells.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = [
+    "MARCHES",
+    "PLANE_AXES",
+    "Field",
+    "March",
+    "PlaneAxes",
+    "Rays",
+    "Sampling",
+    "VolumeConfig",
+    "box_interval",
+    "cell_edges",
+    "cell_weights",
+    "importance_depths",
+    "inclusive_depths",
+    "march_cells",
+    "march_depths",
+    "march_midpoint",
+    "midpoint_importance_depths",
+    "midpoint_weights",
+    "plane_coordinates",
+    "positive_density",
+    "stratified_depths",
+]
+
+PlaneAxes = Literal["official", "xy_xz_zy", "xy_yz_zx"]
+March = Literal["midpoint", "cells"]
+Field = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""World points (batch n 3) to raw density (batch n) and features (batch n c)."""
+Marched = tuple[
+    Float[Tensor, "batch rays c"],
+    Float[Tensor, "batch rays"],
+    Float[Tensor, "batch rays"],
+]
+
+PLANE_AXES: dict[str, tuple[tuple[int, int], ...]] = {
+    "official": ((0, 1), (0, 2), (2, 0)),
+    "xy_xz_zy": ((0, 1), (0, 2), (2, 1)),
+    "xy_yz_zx": ((0, 1), (1, 2), (2, 0)),
+}
+"""World axes (columns, rows) of the three planes, by convention."""
+
+_FLOOR = 0.01
+_NOTHING = 1e-6
+
+
+@dataclass(frozen=True)
+class VolumeConfig:
+    """How planes become rays."""
+
+    axes: PlaneAxes = "xy_xz_zy"
+    """Which world axes the three planes span; weights work with one only."""
+    box: float = 1.0
+    """Side of the box the planes cover, world units, centred on the origin."""
+    march: March = "cells"
+    """How samples along a ray are combined."""
+    interval: tuple[float, float] | None = None
+    """First and last depth, world units; none: where the ray crosses the box."""
+    sharpness: float = 30.0
+    """Factor on densities: published networks 1."""
+    train_samples: tuple[int, int] = (24, 24)
+    """Coarse and fine samples of a ray in training."""
+    samples: tuple[int, int] = (12, 12)
+    """Coarse and fine samples of a ray otherwise."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if self.axes not in PLANE_AXES:
+            message = f"axes is {self.axes!r}: give one of {', '.join(PLANE_AXES)}"
+            raise ValueError(message)
+        if self.march not in ("midpoint", "cells"):
+            message = f"march is {self.march!r}: give midpoint or cells"
+            raise ValueError(message)
+        for name, (coarse, fine) in (
+            ("train_samples", self.train_samples),
+            ("samples", self.samples),
+        ):
+            if coarse < 3 or fine < 0:
+                message = (
+                    f"{name} is ({coarse}, {fine}): give at least 3 coarse samples"
+                    " and no negative number of fine ones"
+                )
+                raise ValueError(message)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Where along the rays the field is evaluated."""
+
+    coarse: int
+    """Evenly spread samples."""
+    fine: int
+    """Samples placed where the coarse ones saw matter; 0 for none."""
+    generator: torch.Generator | None = None
+    """Draws jitter and fine positions; none: deterministic."""
+
+    def drawn(
+        self, like: Float[Tensor, "batch rays"], count: int
+    ) -> Float[Tensor, "batch rays count"] | None:
+        """Draw uniform numbers from 0 to 1, or nothing when deterministic."""
+        if self.generator is None:
+            return None
+        shape, device = (*like.shape, count), self.generator.device
+        numbers = torch.rand(shape, generator=self.generator, device=device)
+        return numbers.to(like)
+
+
+@dataclass(frozen=True)
+class Rays:
+    """Rays and the depths between which they are sampled, world units."""
+
+    origins: Float[Tensor, "batch rays 3"]
+    """Where they start."""
+    directions: Float[Tensor, "batch rays 3"]
+    """Unit vectors."""
+    near: Float[Tensor, "batch rays"]
+    """First depth."""
+    far: Float[Tensor, "batch rays"]
+    """Last depth."""
+
+
+def plane_coordinates(
+    points: Float[Tensor, "batch n 3"], axes: PlaneAxes, *, box: float
+) -> Float[Tensor, "batch 3 n 2"]:
+    """Project world points to the planes: (column, row), -1 to 1 inside the box."""
+    order = [axis for pair in PLANE_AXES[axes] for axis in pair]
+    return (points * (2.0 / box))[..., order].unflatten(-1, (3, 2)).transpose(1, 2)
+
+
+def positive_density(
+    raw: Float[Tensor, "..."], sharpness: float
+) -> Float[Tensor, "..."]:
+    """Return density per world unit: ``sharpness * softplus(raw - 1)``."""
+    return functional.softplus(raw - 1.0) * sharpness
+
+
+def box_interval(
+    origins: Float[Tensor, "batch rays 3"],
+    directions: Float[Tensor, "batch rays 3"],
+    *,
+    box: float,
+) -> tuple[Float[Tensor, "batch rays"], Float[Tensor, "batch rays"]]:
+    """Return the depths at which each ray enters and leaves the box.
+
+    A ray that misses the box gets an empty interval at the depth nearest to the
+    origin of the world.
+    """
+    tiny = torch.finfo(directions.dtype).tiny ** 0.5
+    slope = torch.where(directions.abs() < tiny, tiny, directions)
+    first = (-box / 2 - origins) / slope
+    second = (box / 2 - origins) / slope
+    near = torch.minimum(first, second).amax(-1).clamp(min=0.0)
+    far = torch.maximum(first, second).amin(-1)
+    nearest = -(origins * directions).sum(-1).clamp(max=0.0)
+    hit = far > near
+    return torch.where(hit, near, nearest), torch.where(hit, far, nearest)
+
+
+def inclusive_depths(
+    near: Float[Tensor, "batch rays"],
+    far: Float[Tensor, "batch rays"],
+    sampling: Sampling,
+) -> Float[Tensor, "batch rays coarse"]:
+    """Spread depths from near to far inclusive, as the published networks do.
+
+    Jitter pushes a depth by up to one step, the last one beyond ``far``.
+    """
+    count = sampling.coarse
+    steps = torch.arange(count, device=near.device, dtype=near.dtype)
+    jitter = sampling.drawn(near, count)
+    if jitter is not None:
+        steps = steps + jitter
+    return near[..., None] + (far - near)[..., None] * steps / (count - 1)
+
+
+def stratified_depths(
+    near: Float[Tensor, "batch rays"],
+    far: Float[Tensor, "batch rays"],
+    sampling: Sampling,
+) -> Float[Tensor, "batch rays coarse"]:
+    """Place one depth in each of equal bins, in the middle unless jittered."""
+    count = sampling.coarse
+    steps = torch.arange(count, device=near.device, dtype=near.dtype)
+    jitter = sampling.drawn(near, count)
+    offset = 0.5 if jitter is None else jitter
+    return near[..., None] + (far - near)[..., None] * (steps + offset) / count
+
+
+def cell_edges(
+    t: Float[Tensor, "batch rays samples"],
+    near: Float[Tensor, "batch rays"],
+    far: Float[Tensor, "batch rays"],
+) -> Float[Tensor, "batch rays samples+1"]:
+    """Return the bounds of the samples' cells: neighbours' midpoints, near and far."""
+    middle = (t[..., 1:] + t[..., :-1]) / 2
+    return torch.cat([near[..., None], middle, far[..., None]], dim=-1)
+
+
+def cell_weights(
+    density: Float[Tensor, "batch rays samples"],
+    edges: Float[Tensor, "batch rays samples+1"],
+) -> Float[Tensor, "batch rays samples"]:
+    """Return ``exp(-sum of earlier density*length) * (1 - exp(-density*length))``.
+
+    Exact when the density is constant in each cell.
+    """
+    optical = density * (edges[..., 1:] - edges[..., :-1])
+    before = optical.cumsum(-1) - optical
+    return torch.exp(-before) * -torch.expm1(-optical)
+
+
+def midpoint_weights(
+    raw: Float[Tensor, "batch rays samples"],
+    t: Float[Tensor, "batch rays samples"],
+    sharpness: float,
+) -> Float[Tensor, "batch rays samples-1"]:
+    """Return the weights of the intervals between samples, midpoint rule."""
+    density = positive_density((raw[..., 1:] + raw[..., :-1]) / 2, sharpness)
+    alpha = -torch.expm1(-density * (t[..., 1:] - t[..., :-1]))
+    through = torch.cumprod(1.0 - alpha + 1e-10, dim=-1)
+    before = torch.cat([torch.ones_like(alpha[..., :1]), through[..., :-1]], dim=-1)
+    return alpha * before
+
+
+def importance_depths(
+    edges: Float[Tensor, "batch rays cells+1"],
+    weights: Float[Tensor, "batch rays cells"],
+    sampling: Sampling,
+) -> Float[Tensor, "batch rays fine"]:
+    """Place depths where the weights are, by inverting their cumulated sum.
+
+    Weights are widened to the neighbours and get a floor, so a surface between two
+    samples is not missed. One depth lies in each of ``fine`` parts of equal weight.
+    """
+    padded = functional.pad(weights, (1, 1))
+    wide = torch.maximum(padded[..., 1:], padded[..., :-1])
+    wide = (wide[..., 1:] + wide[..., :-1]) / 2 + _FLOOR
+    total = functional.pad(wide.cumsum(-1), (1, 0))
+    total = total / total[..., -1:]
+    zero = torch.zeros_like(weights[..., 0])
+    parts = Sampling(sampling.fine, 0, generator=sampling.generator)
+    positions = stratified_depths(zero, zero + 1, parts)
+    return _inverted(total, edges, positions)
+
+
+def midpoint_importance_depths(
+    t: Float[Tensor, "batch rays samples"],
+    weights: Float[Tensor, "batch rays samples-1"],
+    sampling: Sampling,
+) -> Float[Tensor, "batch rays fine"]:
+    """Place depths as the published networks do, with their half-sample shift.
+
+    The weights sit half a sample nearer to the camera than their intervals, and the
+    far end gets no samples. Even positions include 0 and 1.
+    """
+    rows = weights.flatten(0, 1)[:, None]
+    rows = functional.max_pool1d(rows, 2, stride=1, padding=1)
+    rows = functional.avg_pool1d(rows, 2, stride=1)[:, 0] + _FLOOR
+    inner = rows.unflatten(0, weights.shape[:2])[..., 1:-1] + 1e-5
+    share = inner / inner.sum(-1, keepdim=True)
+    total = functional.pad(share.cumsum(-1), (1, 0))
+    middle = (t[..., 1:] + t[..., :-1]) / 2
+    positions = sampling.drawn(t[..., 0], sampling.fine)
+    if positions is None:
+        even = torch.linspace(0, 1, sampling.fine, device=t.device, dtype=t.dtype)
+        positions = even.expand(*t.shape[:-1], -1)
+    return _inverted(total, middle[..., : total.shape[-1]], positions)
+
+
+def march_cells(
+    field: Field, rays: Rays, sampling: Sampling, *, sharpness: float
+) -> Marched:
+    """Render rays with one cell per sample.
+
+    Args:
+        field: evaluates raw density and features (0 to 1) at points.
+        rays: where to look.
+        sampling: where to evaluate the field.
+        sharpness: factor on densities.
+
+    Returns:
+        Features composited over -1, mean depth (the far end where nothing is), and
+        opacity.
+    """
+    t = stratified_depths(rays.near, rays.far, sampling)
+    raw, features = _evaluated(field, rays, t)
+    density = positive_density(raw, sharpness)
+    if not sampling.fine:
+        return _composited(rays, t, density, [features])
+    with torch.no_grad():
+        edges = cell_edges(t, rays.near, rays.far)
+        fine = importance_depths(edges, cell_weights(density, edges), sampling)
+    raw, fine_features = _evaluated(field, rays, fine)
+    density = torch.cat([density, positive_density(raw, sharpness)], dim=-1)
+    return _composited(
+        rays, torch.cat([t, fine], dim=-1), density, [features, fine_features]
+    )
+
+
+def march_depths(
+    field: Field,
+    rays: Rays,
+    t: Float[Tensor, "batch rays samples"],
+    *,
+    sharpness: float,
+) -> Marched:
+    """Render rays with cells around given depths; otherwise as ``march_cells``."""
+    raw, features = _evaluated(field, rays, t)
+    return _composited(rays, t, positive_density(raw, sharpness), [features])
+
+
+def march_midpoint(
+    field: Field, rays: Rays, sampling: Sampling, *, sharpness: float
+) -> Marched:
+    """Render rays as the published networks do, by the midpoint rule.
+
+    Arguments and results as in ``march_cells``, but depth is bounded by the smallest
+    and largest sample depth of the whole call, which couples its rays.
+    """
+    t = inclusive_depths(rays.near, rays.far, sampling)
+    raw, features = _evaluated(field, rays, t)
+    parts = [features]
+    if sampling.fine:
+        with torch.no_grad():
+            weights = midpoint_weights(raw, t, sharpness)
+            fine = midpoint_importance_depths(t, weights, sampling)
+        fine_raw, features = _evaluated(field, rays, fine)
+        raw = torch.cat([raw, fine_raw], dim=-1)
+        t, parts = torch.cat([t, fine], dim=-1), [*parts, features]
+    ordered, order = t.sort(dim=-1)
+    weights = midpoint_weights(raw.gather(-1, order), ordered, sharpness)
+    alpha = weights.sum(-1)
+    middle = (ordered[..., 1:] + ordered[..., :-1]) / 2
+    depth = ((weights * middle).sum(-1) / alpha).nan_to_num(float("inf"))
+    depth = depth.clamp(ordered.min(), ordered.max())
+    shared = functional.pad(weights, (0, 1)) + functional.pad(weights, (1, 0))
+    mixed = _mixed(torch.zeros_like(shared).scatter(-1, order, shared / 2), parts)
+    return 2 * mixed - 1, depth, alpha
+
+
+MARCHES = {"midpoint": march_midpoint, "cells": march_cells}
+
+
+def _evaluated(field: Field, rays: Rays, t: Tensor) -> tuple[Tensor, Tensor]:
+    points = rays.origins[..., None, :] + t[..., None] * rays.directions[..., None, :]
+    raw, features = field(points.flatten(1, 2))
+    return raw.unflatten(1, t.shape[1:]), features.unflatten(1, t.shape[1:])
+
+
+def _composited(rays: Rays, t: Tensor, density: Tensor, parts: list[Tensor]) -> Marched:
+    ordered, order = t.sort(dim=-1)
+    edges = cell_edges(ordered, rays.near, rays.far)
+    weights = cell_weights(density.gather(-1, order), edges)
+    alpha = weights.sum(-1)
+    seen = (weights * ordered).sum(-1) / alpha.clamp(min=_NOTHING)
+    depth = torch.where(alpha > _NOTHING, seen, rays.far)
+    mixed = _mixed(torch.zeros_like(weights).scatter(-1, order, weights), parts)
+    return 2 * mixed - 1, depth, alpha
+
+
+def _mixed(weights: Tensor, parts: list[Tensor]) -> Tensor:
+    """Sum features by weight, without joining or sorting the features."""
+    sizes = [part.shape[2] for part in parts]
+    shares = weights.split(sizes, dim=-1)
+    mixed = [
+        torch.matmul(share[..., None, :], part)[..., 0, :]
+        for share, part in zip(shares, parts, strict=True)
+    ]
+    return mixed[0] if len(mixed) == 1 else mixed[0] + mixed[1]
+
+
+def _inverted(total: Tensor, places: Tensor, positions: Tensor) -> Tensor:
+    """Interpolate the places at which the cumulated ``total`` reaches positions."""
+    last = total.shape[-1] - 1
+    index = torch.searchsorted(total.contiguous(), positions.contiguous(), right=True)
+    below, above = (index - 1).clamp(min=0), index.clamp(max=last)
+    low, high = total.gather(-1, below), total.gather(-1, above)
+    start, stop = places.gather(-1, below), places.gather(-1, above)
+    step = high - low
+    step = torch.where(step < 1e-5, 1.0, step)
+    return start + (positions - low) / step * (stop - start)
