@@ -63,11 +63,11 @@ class MelConfig:
     """Lower edge of the first band."""
     high_hz: float = 7600.0
     """Upper edge of the last band."""
-    range_db: float = 50.0
+    range_db: float = 45.0
     """How far below the speech level a band is still told from silence."""
     level_seconds: float = 1.5
     """Length of the past from which the speech level is taken."""
-    level_low_db: float = -45.0
+    level_low_db: float = -48.0
     """Lowest speech level made up for, dB of full scale after pre-emphasis."""
     level_high_db: float = -10.0
     """Highest speech level made up for, dB of full scale after pre-emphasis."""
@@ -142,6 +142,12 @@ def analyse(
     """
     samples = torch.cat([state.samples, chunk])
     count = max(0, (len(samples) - 1 - _WINDOW) // _HOP + 1)
+    if count == 0:
+        nothing = SoundFrames(
+            features=samples.new_zeros(0, config.mels),
+            voice=torch.zeros(0, dtype=torch.bool),
+        )
+        return nothing, SoundState(samples=samples, energy=state.energy)
     power = _mel_power(samples, count, config)
     energy = torch.cat([state.energy, power.sum(dim=1)])
     level = _speech_level(energy, count, config)
@@ -297,8 +303,6 @@ def _mel_power(
     samples: Float[Tensor, " samples"], count: int, config: MelConfig
 ) -> Float[Tensor, "count mels"]:
     """Return the mean square per band of each frame, after pre-emphasis."""
-    if count == 0:
-        return samples.new_zeros(0, config.mels)
     sharp = samples[1:] - _EMPHASIS * samples[:-1]
     window = torch.hann_window(_WINDOW, device=samples.device)
     frames = sharp[: (count - 1) * _HOP + _WINDOW].unfold(0, _WINDOW, _HOP)

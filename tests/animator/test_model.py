@@ -1,0 +1,105 @@
+import json
+from dataclasses import asdict
+
+import torch
+
+from talk3d.animator.model import Animator, AnimatorConfig, DrivingBatch
+from talk3d.audio import MelConfig, audio_windows, log_mel
+
+CONFIG = AnimatorConfig.tiny()
+
+
+def make_animator(seed: int = 0) -> Animator:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        animator = Animator(CONFIG)
+        torch.nn.init.normal_(animator.unet.head.weight, std=0.05)
+    return animator
+
+
+def make_identity() -> torch.Tensor:
+    return torch.randn(3, 8, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+def make_batch(audio: torch.Tensor) -> DrivingBatch:
+    generator = torch.Generator().manual_seed(2)
+    eye, rotation, landmark = (
+        torch.rand(len(audio), k, generator=generator) for k in (6, 3, 6)
+    )
+    return DrivingBatch(audio=audio, eye=eye, rotation=rotation, landmark=landmark)
+
+
+def make_audio(batch: int = 2) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(3)
+    shape = (batch, CONFIG.tokens.audio_frames, CONFIG.tokens.mels)
+    return 2 * torch.rand(shape, generator=generator)
+
+
+def test_driving_to_offset() -> None:
+    animator = make_animator()
+    encoded = animator.encode(make_identity())
+    tokens = animator.tokens(make_batch(make_audio()))
+    delta = animator.decode(encoded, tokens)
+    assert delta.shape == (2, 3, 8, 32, 32)
+    assert animator.attention(encoded, tokens).shape[-1] == tokens.shape[1] == 5
+
+
+def test_a_configuration_survives_json() -> None:
+    for config in (CONFIG, AnimatorConfig()):
+        assert AnimatorConfig.from_json(json.loads(json.dumps(asdict(config)))) == (
+            config
+        )
+
+
+def test_weights_rebuild_the_animator() -> None:
+    animator = make_animator()
+    other = make_animator(seed=7)
+    other.load_state_dict(animator.state_dict(), strict=True)
+    batch, identity = make_batch(make_audio()), make_identity()
+    one, two = (
+        a.decode(a.encode(identity), a.tokens(batch)) for a in (animator, other)
+    )
+    assert torch.equal(one, two)
+    assert all(v.dtype == torch.float32 for v in animator.state_dict().values())
+
+
+def test_the_same_seed_builds_and_answers_the_same() -> None:
+    batch, identity = make_batch(make_audio()), make_identity()
+    one, two = (
+        a.decode(a.encode(identity), a.tokens(batch))
+        for a in (make_animator(), make_animator())
+    )
+    assert torch.equal(one, two)
+
+
+def test_one_answer_does_not_change_the_next() -> None:
+    animator = make_animator()
+    encoded = animator.encode(make_identity())
+    loud, quiet = make_batch(make_audio()), make_batch(0 * make_audio())
+    first = animator.decode(encoded, animator.tokens(quiet))
+    animator.decode(encoded, animator.tokens(loud))
+    animator.attention(encoded, animator.tokens(loud))
+    assert torch.equal(animator.decode(encoded, animator.tokens(quiet)), first)
+
+
+def test_silence_is_the_same_token_wherever_it_stands() -> None:
+    animator = make_animator()
+    mel = MelConfig(mels=CONFIG.tokens.mels)
+    generator = torch.Generator().manual_seed(4)
+    speech = 0.1 * torch.randn(8000, generator=generator)
+    file = torch.cat([speech, torch.zeros(32_000), speech])
+    reach = {
+        "before": CONFIG.tokens.audio_before,
+        "after": CONFIG.tokens.audio_after,
+    }
+    inside = audio_windows(log_mel(file, mel), torch.tensor([1.0, 1.7]), **reach)
+    beyond = audio_windows(log_mel(speech, mel), torch.tensor([-5.0, 5.0]), **reach)
+    rows = animator.tokens(make_batch(torch.cat([inside, beyond])))[:, 0]
+    torch.testing.assert_close(rows, rows[:1].expand(4, -1), rtol=1e-5, atol=1e-6)
+
+
+def test_the_default_size() -> None:
+    animator = Animator(AnimatorConfig())
+    count = sum(p.numel() for p in animator.parameters())
+    # An animator of 3 M weights is 6 MB in half precision.
+    assert 2e6 < count < 3.5e6

@@ -1,0 +1,162 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from talk3d.animator.tokens import (
+    TOKENS,
+    TokenConfig,
+    Tokenizer,
+    perturb_tokens,
+)
+
+CONFIG = TokenConfig.tiny()
+
+
+def make_tokenizer(config: TokenConfig = CONFIG, seed: int = 0) -> Tokenizer:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return Tokenizer(config)
+
+
+def make_inputs(
+    batch: int = 3, seed: int = 1, config: TokenConfig = CONFIG
+) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    frames = config.audio_frames
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.rand(shape, generator=generator)
+
+    return {
+        "audio": 3 * draw(batch, frames, config.mels),
+        "eye": draw(batch, 6),
+        "rotation": draw(batch, 3) - 0.5,
+        "landmark": draw(batch, 6) - 0.5,
+    }
+
+
+def test_window_length_counts_the_middle_frame() -> None:
+    assert TokenConfig().audio_frames == 61
+    assert TokenConfig(audio_before=0.4, audio_after=0.2).audio_frames == 61
+    assert TokenConfig(audio_before=0.2, audio_after=0.0).audio_frames == 21
+
+
+def test_each_driver_moves_its_own_token_only() -> None:
+    tokenizer, inputs = make_tokenizer(), make_inputs()
+    base = tokenizer(**inputs)
+    assert base.shape == (3, 5, CONFIG.width)
+    for name, value in inputs.items():
+        moved = (tokenizer(**{**inputs, name: value + 0.3}) - base).abs().amax((0, 2))
+        for index, token in enumerate(TOKENS):
+            if token == name:
+                assert moved[index] > 1e-3
+            else:
+                assert moved[index] == 0, (name, token)
+
+
+def test_driven_tokens_have_mean_zero_and_deviation_one() -> None:
+    tokens = make_tokenizer()(**make_inputs())[:, :-1]
+    torch.testing.assert_close(tokens.mean(-1), torch.zeros(3, 4), atol=1e-5, rtol=0)
+    # The normalisation's epsilon of 1e-5 against a variance of order 0.1.
+    spread = tokens.std(-1, correction=0)
+    torch.testing.assert_close(spread, torch.ones(3, 4), atol=1e-3, rtol=0)
+
+
+def test_the_null_token_is_the_same_for_every_frame() -> None:
+    tokens = make_tokenizer()(**make_inputs())
+    assert torch.equal(tokens[0, -1], tokens[2, -1])
+
+
+def test_tracking_noise_moves_a_token_less_than_real_motion() -> None:
+    # A blink label trembles by 0.03; shutting the eyes must stand out by far.
+    tokenizer, inputs = make_tokenizer(TokenConfig()), make_inputs(config=TokenConfig())
+    base = torch.zeros(3, 6)
+    shut = base.clone()
+    shut[:, :2] = 1
+    tremble = base.clone()
+    tremble[:, :2] = 0.03
+    at = [tokenizer(**{**inputs, "eye": eye})[0, 1] for eye in (base, tremble, shut)]
+    assert (at[1] - at[0]).norm() < 0.2 * (at[2] - at[0]).norm()
+
+
+def test_frames_are_encoded_one_by_one() -> None:
+    tokenizer, inputs = make_tokenizer(), make_inputs()
+    together = tokenizer(**inputs)
+    alone = torch.cat(
+        [tokenizer(**{k: v[i : i + 1] for k, v in inputs.items()}) for i in range(3)]
+    )
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_the_audio_token_knows_the_order_of_sounds() -> None:
+    tokenizer, inputs = make_tokenizer(), make_inputs()
+    reverse = {**inputs, "audio": inputs["audio"].flip(1)}
+    difference = tokenizer(**reverse)[:, 0] - tokenizer(**inputs)[:, 0]
+    assert difference.abs().max() > 1e-2
+
+
+def test_a_rank_bounds_the_directions_of_the_audio_token() -> None:
+    config = replace(CONFIG, audio_rank=2)
+    tokenizer = make_tokenizer(config)
+    heard: list[torch.Tensor] = []
+    tokenizer.audio.join.register_forward_hook(lambda *call: heard.append(call[-1]))
+    tokenizer(**make_inputs(batch=12))
+    spread = torch.linalg.svdvals(heard[0] - heard[0].mean(0))
+    assert spread[1] > 1e-3 * spread[0]
+    assert spread[2] < 1e-5 * spread[0]
+
+
+@pytest.mark.parametrize("rank", [None, 2])
+def test_gradients_reach_every_parameter(rank: int | None) -> None:
+    tokenizer = make_tokenizer(replace(CONFIG, audio_rank=rank))
+    weights = torch.randn(
+        3, 5, CONFIG.width, generator=torch.Generator().manual_seed(3)
+    )
+    (tokenizer(**make_inputs()) * weights).sum().backward()
+    for name, parameter in tokenizer.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 1e-6, name
+
+
+def test_perturbing_needs_no_global_chance_and_repeats() -> None:
+    tokens = make_tokenizer()(**make_inputs())
+    state = torch.random.get_rng_state()
+    one, two = (
+        perturb_tokens(
+            tokens, drop=0.3, noise=0.1, generator=torch.Generator().manual_seed(5)
+        )
+        for _ in range(2)
+    )
+    assert torch.equal(one, two)
+    assert not torch.equal(one, tokens)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_perturbing_by_nothing_changes_nothing() -> None:
+    tokens = make_tokenizer()(**make_inputs())
+    generator = torch.Generator().manual_seed(5)
+    same = perturb_tokens(tokens, drop=0.0, noise=0.0, generator=generator)
+    torch.testing.assert_close(same, tokens, rtol=0, atol=0)
+
+
+def test_dropped_tokens_become_null_at_the_asked_rate() -> None:
+    tokens = make_tokenizer()(**make_inputs()).detach().repeat(700, 1, 1)
+    generator = torch.Generator().manual_seed(5)
+    changed = perturb_tokens(tokens, drop=0.25, noise=0.5, generator=generator)
+    null = tokens[:, -1:]
+    assert torch.equal(changed[:, -1:], null)
+    dropped = (changed[:, :-1] == null).all(-1)
+    # 8,400 draws: the deviation of the rate is 0.005.
+    assert abs(dropped.float().mean().item() - 0.25) < 0.02
+    kept = (changed - tokens)[:, :-1][~dropped]
+    assert abs(kept.std().item() - 0.5) < 0.01
+
+
+@pytest.mark.parametrize(
+    "change", [{"audio_heads": 3}, {"audio_before": -0.1}, {"audio_rank": 0}]
+)
+def test_bad_sizes_are_named(change: dict) -> None:
+    (name,) = change
+    with pytest.raises(ValueError, match=name):
+        replace(CONFIG, **change)
