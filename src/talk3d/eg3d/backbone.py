@@ -4,7 +4,9 @@ Comes in: style vectors, plane features. Goes out: stacked planes, raw density a
 features. Module names follow the published EG3D checkpoints.
 """
 
+import functools
 import itertools
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -18,7 +20,13 @@ from talk3d.eg3d.stylegan2 import (
     SynthesisBlock,
 )
 
-__all__ = ["Backbone", "Decoder", "Synthesis"]
+__all__ = ["Activation", "Backbone", "Decoder", "Synthesis"]
+
+Activation = Literal["softplus", "leaky"]
+_ACTIVATIONS = {
+    "softplus": nn.Softplus,
+    "leaky": functools.partial(nn.LeakyReLU, 0.2, inplace=True),
+}
 
 
 class Synthesis(nn.Module):
@@ -71,18 +79,21 @@ class Backbone(nn.Module):
 class Decoder(nn.Module):
     """Mean plane feature to raw density and features."""
 
-    def __init__(self, channels: int, hidden: int, *, rate: float) -> None:
+    def __init__(
+        self, channels: int, hidden: int, *, rate: float, activation: Activation
+    ) -> None:
         """Create the network.
 
         Args:
             channels: features of a plane, also of the output.
             hidden: hidden units.
             rate: learning-rate multiplier.
+            activation: of the hidden units.
         """
         super().__init__()
         self.net = nn.Sequential(
             Linear(channels, hidden, rate=rate),
-            nn.Softplus(),
+            _ACTIVATIONS[activation](),
             Linear(hidden, 1 + channels, rate=rate),
         )
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from talk3d.camera import camera_rays
 from talk3d.checkpoint import half_precision, load_model, save_model
 from talk3d.eg3d import volume
-from talk3d.eg3d.backbone import Backbone, Decoder, Synthesis
+from talk3d.eg3d.backbone import Activation, Backbone, Decoder, Synthesis
 from talk3d.eg3d.stylegan2 import BlockConfig, Mapping, Upsampling, body_dtype
 from talk3d.eg3d.superres import SuperResolution, SuperResolutionConfig
 from talk3d.eg3d.triplane import sample_planes
@@ -74,6 +74,8 @@ class GeneratorConfig:
     """Whether the backbone adds noise maps."""
     decoder_width: int = 64
     """Hidden units of the decoder."""
+    decoder_activation: Activation = "leaky"
+    """Of the hidden units; published networks ``softplus``."""
     decoder_rate: float = 1.0
     """Learning-rate multiplier of the decoder."""
     neural_size: int = 64
@@ -167,6 +169,7 @@ def ffhq512() -> GeneratorConfig:
         width_max=512,
         upsampling="official",
         noise=True,
+        decoder_activation="softplus",
         neural_size=128,
         volume=VolumeConfig(
             axes="official",
@@ -224,7 +227,10 @@ class Generator(nn.Module):
             config.superres, feature_channels=config.plane_channels, w_dim=config.w_dim
         )
         self.decoder = Decoder(
-            config.plane_channels, config.decoder_width, rate=config.decoder_rate
+            config.plane_channels,
+            config.decoder_width,
+            rate=config.decoder_rate,
+            activation=config.decoder_activation,
         )
         self.z_avg: Tensor
         self.register_buffer("z_avg", torch.zeros(config.z_dim))

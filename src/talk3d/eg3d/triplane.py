@@ -10,7 +10,6 @@ transposed product. It is several times faster than ``grid_sample`` on CPUs and 
 no gradient to the points.
 """
 
-import functools
 import warnings
 from typing import Any
 
@@ -22,7 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from talk3d.eg3d.volume import PlaneAxes, plane_coordinates
+from talk3d.eg3d.volume import PLANE_AXES, PlaneAxes, plane_coordinates
 
 __all__ = ["sample_planes", "sample_planes_fast", "sample_planes_reference"]
 
@@ -44,7 +43,8 @@ def sample_planes(
         axes: which world axes the planes span.
         box: side of the box the planes cover, world units.
     """
-    if planes.device.type == "cpu" and not points.requires_grad:
+    square = planes.shape[-1] == planes.shape[-2]
+    if square and planes.device.type == "cpu" and not points.requires_grad:
         return sample_planes_fast(planes, points, axes=axes, box=box)
     return sample_planes_reference(planes, points, axes=axes, box=box)
 
@@ -65,7 +65,7 @@ def sample_planes_reference(
 
 
 def sample_planes_fast(
-    planes: Float[Tensor, "batch 3 c height width"],
+    planes: Float[Tensor, "batch 3 c size size"],
     points: Float[Tensor, "batch n 3"],
     *,
     axes: PlaneAxes,
@@ -75,10 +75,10 @@ def sample_planes_fast(
 
     Free of copies when the planes come from channels-last memory.
     """
-    batch, _, channels, height, width = planes.shape
+    batch, _, channels, size, _ = planes.shape
     with torch.no_grad():
-        grid = plane_coordinates(points.detach(), axes, box=box)
-        index, weight = _corners(grid.to(planes.dtype), (height, width))
+        scaled = (points.detach() * (2.0 / box)).to(planes.dtype)
+        index, weight = _corners(scaled, axes, size)
     table = planes.permute(0, 3, 4, 1, 2).reshape(-1, channels)
     sampled = _SparseProduct.apply(table, index, weight)
     return sampled.view(batch, -1, channels)
@@ -129,37 +129,40 @@ def _csr(index: Tensor, weight: Tensor, pixels: int) -> Tensor:
 
 
 def _corners(
-    grid: Float[Tensor, "batch 3 n 2"], size: tuple[int, int]
+    points: Float[Tensor, "batch n 3"], axes: PlaneAxes, size: int
 ) -> tuple[Int[Tensor, "rows 12"], Float[Tensor, "rows 12"]]:
     """Return table rows and bilinear weights of the corners around each point.
 
     The table has one row per (item, pixel row, pixel column, plane). Corners outside
-    get weight zero. The mean over planes is in the weights.
+    get weight zero. The mean over planes is in the weights. Everything is computed
+    once per world axis, with the points contiguous.
+
+    Args:
+        points: -1 to 1 inside the box.
+        axes: which world axes the planes span.
+        size: pixels per side of a plane.
     """
-    height, width = size
-    scale, offset, last, stride = _constants(height, width)
-    place = grid.transpose(1, 2) * scale.to(grid.dtype) + offset.to(grid.dtype)
-    floor = place.floor()
-    part = place - floor
-    low = floor.clamp(-2, 2**15).to(torch.int32)
-    corner = torch.stack([low, low + 1], dim=-1)
-    weight = torch.stack([1 - part, part], dim=-1)
-    weight = weight * ((corner >= 0) & (corner <= last))
-    corner = corner.clamp(min=0).minimum(last) * stride
-    columns, rows = corner.unbind(-2)
-    index = rows[..., :, None] + columns[..., None, :]
-    plane = torch.arange(3, dtype=torch.int32)[:, None, None]
-    item = torch.arange(len(grid), dtype=torch.int32) * (3 * height * width)
-    index += plane + item.view(-1, 1, 1, 1, 1)
-    column_weight, row_weight = weight.unbind(-2)
-    product = row_weight[..., :, None] * (column_weight[..., None, :] / 3)
-    return index.view(-1, _CORNERS), product.view(-1, _CORNERS)
-
-
-@functools.cache
-def _constants(height: int, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return pixels per unit, centre offset, last pixel and table stride by axis."""
-    half = torch.tensor([width / 2, height / 2], dtype=torch.float64)
-    last = torch.tensor([[width - 1], [height - 1]], dtype=torch.int32)
-    stride = torch.tensor([[3], [3 * width]], dtype=torch.int32)
-    return half, half - 0.5, last, stride
+    place = points.flatten(0, 1).T.contiguous()
+    place.mul_(size / 2).add_((size - 1) / 2).clamp_(-2.0, size + 1.0)
+    low = place.floor()
+    part = place - low
+    weights = (
+        (1 - part).mul_((low >= 0) & (low <= size - 1)),
+        part.mul_((low >= -1) & (low < size - 1)),
+    )
+    pixels = tuple((low + i).clamp_(0, size - 1).to(torch.int32) for i in (0, 1))
+    count = place.shape[1]
+    index = torch.empty(count, _CORNERS, dtype=torch.int32)
+    weight = torch.empty(count, _CORNERS, dtype=points.dtype)
+    start = torch.arange(len(points), dtype=torch.int32) * (3 * size * size)
+    start = start.repeat_interleave(points.shape[1])
+    columns = iter(range(_CORNERS))
+    for plane, (across, down) in enumerate(PLANE_AXES[axes]):
+        for below in (0, 1):
+            row = start + plane + pixels[below][down] * (3 * size)
+            row_weight = weights[below][down] / 3
+            for right in (0, 1):
+                k = next(columns)
+                torch.add(row, pixels[right][across], alpha=3, out=index[:, k])
+                torch.mul(row_weight, weights[right][across], out=weight[:, k])
+    return index, weight
