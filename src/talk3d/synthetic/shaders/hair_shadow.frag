@@ -1,0 +1,7 @@
+#version 330
+in vec4 H;
+#include "strands.glsl"
+
+void main() {
+  if (betweenStrands(H)) discard;
+}
