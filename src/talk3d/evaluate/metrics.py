@@ -56,6 +56,7 @@ _C2 = 0.03**2
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _CUT = 0.25
 _CUT_HALF_WIDTH = 0.05
+_THIRDS = np.full(3, 1 / 3, np.float32)
 _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 
@@ -136,7 +137,8 @@ def detail_power(picture: Picture) -> Float[np.ndarray, "height width"]:
     radius = np.hypot(vertical, horizontal)
     step = (radius - _CUT) / _CUT_HALF_WIDTH
     gain = 0.5 + 0.5 * np.sin(np.pi / 2 * np.clip(step, -1.0, 1.0))
-    return idctn(dctn(grey, norm="ortho") * gain, norm="ortho") ** 2
+    spectrum = np.asarray(dctn(grey, norm="ortho"))
+    return np.square(np.asarray(idctn(spectrum * gain, norm="ortho")))
 
 
 def sharpness(result: Picture, truth: Picture, *, mask: Mask | None = None) -> float:
@@ -195,7 +197,7 @@ def _inner(
 
 def _mean(values: np.ndarray, mask: np.ndarray | None) -> float:
     """Average over the mask and any channels; NaN for an empty mask."""
-    flat = values if values.ndim == 2 else values.mean(axis=2)
+    flat = values if values.ndim == 2 else values @ _THIRDS
     if mask is None:
         return float(flat.mean(dtype=np.float64))
     total = float(mask.sum(dtype=np.float64))

@@ -176,7 +176,7 @@ def both_eyes_box(points: Float[np.ndarray, "478 2"], size: tuple[int, int]) -> 
 def save_picture(picture: Frame, path: Path) -> None:
     """Write a PNG, making its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path)
+    Image.fromarray(picture).save(path, compress_level=3)
 
 
 def _squarer(box: Box, size: tuple[int, int]) -> Box:

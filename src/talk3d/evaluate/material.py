@@ -1,0 +1,233 @@
+"""Open what is to be judged: the reference (subject or video) and result videos.
+
+Out: frames by number (uint8 sRGB, all of the truth's size), the truth's matte, and the
+sound, all over the same moments: frame k of every clip shows the same time. Videos are
+decoded once into a file in a scratch folder and read from there, so memory does not
+grow with their length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from talk3d.dataset import AUDIO_RATE, Subject
+from talk3d.evaluate.align import Place
+from talk3d.video import read_audio, read_frames
+
+__all__ = [
+    "Clip",
+    "Shots",
+    "Truth",
+    "decode",
+    "fit",
+    "open_truth",
+    "placed",
+    "sound_of",
+    "thumbnails",
+]
+
+Frame = UInt8[np.ndarray, "height width 3"]
+Matte = UInt8[np.ndarray, "height width"]
+Wave = Float[np.ndarray, " samples"]
+
+Shots = Callable[[int], np.ndarray]
+"""Frame k of the judged moments, uint8 sRGB."""
+
+_ASPECT_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The reference over the judged moments."""
+
+    name: str
+    """For tables and headings."""
+    frame: Shots
+    """The recorded frames."""
+    count: int
+    """How many."""
+    size: tuple[int, int]
+    """Width and height in pixels."""
+    fps: float
+    """Frames per second."""
+    first: int = 0
+    """The frame of the whole recording that is judged first."""
+    total: int = 0
+    """Frames of the whole recording."""
+    wave: Wave | None = None
+    """The sound of the judged moments, 16 kHz; None without sound."""
+    matte: Callable[[int], Matte] | None = None
+    """255 is the person; None when unknown."""
+    subject: Subject | None = None
+    """The subject folder, when the reference is one."""
+
+    def part(self, moments: range) -> Truth:
+        """Return the truth of some consecutive moments only."""
+        start = moments.start
+        matte, wave = self.matte, self.wave
+        if wave is not None:
+            edges = (start / self.fps, moments.stop / self.fps)
+            wave = wave[slice(*(round(edge * AUDIO_RATE) for edge in edges))]
+        return replace(
+            self,
+            frame=lambda k: self.frame(k + start),
+            matte=None if matte is None else lambda k: matte(k + start),
+            count=len(moments),
+            first=self.first + start,
+            wave=wave,
+        )
+
+    @property
+    def stored_landmarks(self) -> Float[np.ndarray, "frames 478 2"] | None:
+        """The subject's own landmarks of the judged frames, [0, 1]."""
+        if self.subject is None:
+            return None
+        track = self.subject.arrays["landmarks"][self.first : self.first + self.count]
+        valid = self.subject.arrays["valid"][self.first : self.first + self.count] > 0
+        return np.where(valid[:, None, None], track, np.nan).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A decoded result video, not yet placed in time."""
+
+    name: str
+    """Its file name."""
+    frames: UInt8[np.ndarray, "count height width 3"]
+    """All frames, at the truth's rate, on disk."""
+    wave: Wave | None
+    """Its sound, 16 kHz; None without sound."""
+
+
+def open_truth(path: Path, scratch: Path, *, part: str = "test") -> Truth:
+    """Open a subject folder or a reference video.
+
+    Args:
+        path: The folder or file.
+        scratch: Folder for decoded frames.
+        part: `test`, `train` or `all` of a subject; a video is always judged whole.
+
+    Raises:
+        ValueError: The subject has no frames in this part.
+    """
+    if not path.is_dir():
+        clip = decode(path, scratch / "reference.rgb", fps=25.0)
+        count, height, width, _ = clip.frames.shape
+        return Truth(
+            name=path.name,
+            frame=lambda k: clip.frames[k],
+            count=count,
+            size=(width, height),
+            fps=25.0,
+            total=count,
+            wave=clip.wave,
+        )
+    subject = Subject.open(path)
+    parts = {"test": subject.test, "train": subject.train, "all": range(subject.frames)}
+    if part not in parts or len(parts[part]) == 0:
+        raise ValueError(
+            f"The subject {path} has no frames in part {part!r}: choose one of "
+            f"{', '.join(name for name, frames in parts.items() if len(frames))}."
+        )
+    frames = parts[part]
+    start, stop = (
+        round(edge / subject.fps * AUDIO_RATE) for edge in (frames.start, frames.stop)
+    )
+    wave = subject.audio()[start:stop]
+    return Truth(
+        name=path.name,
+        frame=lambda k: subject.frame(frames[k]),
+        count=len(frames),
+        size=(subject.size, subject.size),
+        fps=subject.fps,
+        first=frames.start,
+        total=subject.frames,
+        wave=wave if np.abs(wave).max(initial=0.0) > 0 else None,
+        matte=lambda k: subject.matte(frames[k]),
+        subject=subject,
+    )
+
+
+def decode(path: Path, scratch: Path, *, fps: float) -> Clip:
+    """Decode a video at a constant rate into one raw file.
+
+    Raises:
+        FileNotFoundError: There is no such video.
+        ValueError: It cannot be read, or its pictures change size.
+    """
+    shape: tuple[int, ...] | None = None
+    count = 0
+    with scratch.open("wb") as raw:
+        for frame in read_frames(path, fps=fps):
+            shape = shape or frame.shape
+            if frame.shape != shape:
+                raise ValueError(
+                    f"{path} changes its picture size from {shape[1]} x {shape[0]} to "
+                    f"{frame.shape[1]} x {frame.shape[0]}; export it at one size."
+                )
+            raw.write(frame.tobytes())
+            count += 1
+    if shape is None:
+        raise ValueError(
+            f"{path} holds no picture that can be decoded; export it again."
+        )
+    frames = np.memmap(scratch, np.uint8, "r", shape=(count, *shape))
+    return Clip(path.name, frames, sound_of(path))
+
+
+def sound_of(path: Path) -> Wave | None:
+    """Read a video's sound as 16 kHz mono; None when it has none."""
+    try:
+        wave = read_audio(path, rate=AUDIO_RATE)
+    except ValueError:
+        return None
+    return wave if np.abs(wave).max(initial=0.0) > 0 else None
+
+
+def fit(frame: Frame, size: tuple[int, int]) -> Frame:
+    """Scale a frame to a size: averaging when it shrinks, cubic when it grows."""
+    if (frame.shape[1], frame.shape[0]) == size:
+        return frame
+    shrinks = frame.shape[1] > size[0]
+    return cv2.resize(
+        frame, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    )
+
+
+def placed(clip: Clip, place: Place, truth: Truth) -> Shots:
+    """Return the clip's frame at each judged moment, in the truth's size.
+
+    Raises:
+        ValueError: The clip has another aspect than the truth.
+    """
+    _, height, width, _ = clip.frames.shape
+    wanted = truth.size[0] / truth.size[1]
+    if abs(width / height / wanted - 1) > _ASPECT_TOLERANCE:
+        raise ValueError(
+            f"{clip.name} is {width} x {height} pixels but the reference "
+            f"{truth.name} is {truth.size[0]} x {truth.size[1]}: render the result "
+            "with the same crop (any size of the same shape is accepted)."
+        )
+
+    def frame(k: int) -> np.ndarray:
+        return fit(np.asarray(clip.frames[place.frame(k)]), truth.size)
+
+    return frame
+
+
+def thumbnails(frames: Iterator[np.ndarray], side: int) -> Float[np.ndarray, "n s s"]:
+    """Shrink frames to small grey squares, for comparing in time."""
+    small = [
+        cv2.cvtColor(
+            cv2.resize(frame, (side, side), interpolation=cv2.INTER_AREA),
+            cv2.COLOR_RGB2GRAY,
+        )
+        for frame in frames
+    ]
+    return np.asarray(small, np.float32) / 255

@@ -1,0 +1,437 @@
+"""Judge a result video against a subject's test part or another video.
+
+In: files. Out: a `Report`, and in the folder `report.json`, `frames.npz` (every score
+of every row per frame) and `strips/` (mouths, eyes, whole frames).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from talk3d.checkpoint import write_atomically
+from talk3d.evaluate import align, controls, material, scores, strips
+from talk3d.evaluate.align import Lag, Place
+from talk3d.evaluate.controls import Row
+from talk3d.evaluate.material import Shots
+from talk3d.evaluate.points import face_scale, lip_distance, lip_gap
+from talk3d.evaluate.scores import PerFrame, Score, Track
+from talk3d.face import FaceNets, model_files
+
+__all__ = ["Bar", "EvaluateConfig", "Report", "evaluate"]
+
+RESULT = "result"
+DELIVERED = "result, as delivered"
+_BETTER = 0.9
+_PSNR_AIM, _SHARPNESS_AIM, _JITTER_AIM = 26.0, 0.6, 1.2
+_TRUTHS = ("truth", "truth re-encoded", "truth at 64 px", "truth, mouth frozen")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """What is judged, and with what."""
+
+    part: str = "test"
+    """Part of a subject: `test`, `train` or `all`."""
+    controls: tuple[str, ...] = ("truth", "training", "frozen")
+    """Groups of control rows to measure."""
+    moments: int = 8
+    """Columns of the strips."""
+    face_models: Path | None = None
+    """Folder with the face networks; None takes the cached ones."""
+    offline: bool = True
+    """Never fetch the face networks."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        unknown = set(self.controls) - {"truth", "training", "frozen"}
+        if unknown:
+            raise ValueError(
+                f"controls names {sorted(unknown)}; accepted are truth, training and "
+                "frozen."
+            )
+        if self.moments < 1:
+            raise ValueError(f"moments is {self.moments}; give at least 1.")
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One aim and whether it is met."""
+
+    name: str
+    """What is asked."""
+    value: float
+    """What was measured."""
+    aim: float
+    """The bar."""
+    met: bool
+    """Whether the value is on the right side of it."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found; written as `report.json`."""
+
+    result: str
+    """File name of the result."""
+    reference: str
+    """Name of the subject or video."""
+    frames: int
+    """Judged frames."""
+    first: int
+    """The recording's frame that was judged first."""
+    fps: float
+    """Frames per second."""
+    size: tuple[int, int]
+    """Width and height the numbers were measured at."""
+    place: Place
+    """Where in the result the judged part was found."""
+    lag: Lag
+    """By how much the result's pictures are late."""
+    rows: dict[str, dict[str, Score]]
+    """Scores by row, the result first."""
+    bars: list[Bar]
+    """The aims."""
+    notes: list[str] = field(default_factory=list)
+    """What a reader must know."""
+    missing: dict[str, str] = field(default_factory=dict)
+    """What was not computed, and why."""
+
+
+def evaluate(
+    result: Path,
+    reference: Path,
+    out: Path,
+    *,
+    extras: Mapping[str, Sequence[Path]] | None = None,
+    config: EvaluateConfig | None = None,
+) -> Report:
+    """Judge a result.
+
+    Args:
+        result: The video to judge: the judged part alone or the whole recording.
+        reference: A subject folder, or a video.
+        out: Folder to write to; made if absent.
+        extras: More rows by label, each the mean of one or more videos placed in time
+            like the result: `rolled audio` (5 shifts), `silence`.
+        config: What to measure.
+
+    Raises:
+        FileNotFoundError: A file is absent.
+        ValueError: The two cannot be compared; the message says why.
+    """
+    config = config or EvaluateConfig()
+    with tempfile.TemporaryDirectory(prefix="talk3d-evaluate-") as folder:
+        session = _Session(result, reference, Path(folder), config)
+        session.add_extras(extras or {})
+        session.add_controls()
+        session.measure()
+        report = session.report()
+        out.mkdir(parents=True, exist_ok=True)
+        session.write(report, out)
+    return report
+
+
+class _Session:
+    """One evaluation: opened clips, rows, and what was measured so far."""
+
+    def __init__(
+        self, result: Path, reference: Path, scratch: Path, config: EvaluateConfig
+    ) -> None:
+        self._config, self._scratch = config, scratch
+        self._notes: list[str] = []
+        self._missing: dict[str, str] = {}
+        self._nets = self._open_nets()
+        truth = material.open_truth(reference, scratch, part=config.part)
+        clip = material.decode(result, scratch / "result.rgb", fps=truth.fps)
+        self._clip, self._whole = clip, truth
+        counts = (len(clip.frames), truth.count, truth.total)
+        place = align.find_place(
+            clip.wave, truth.wave, counts=counts, first=truth.first, fps=truth.fps
+        )
+        self._lag = self._find_lag(place)
+        self._place = place.moved(self._lag.removed)
+        self._moments = self._common(self._place)
+        self._truth = truth.part(self._moments)
+        self._rows: list[Row] = [(RESULT, self._placed(clip, self._place))]
+        if self._lag.removed:
+            self._rows.append((DELIVERED, self._placed(clip, place)))
+        self._groups: dict[str, list[str]] = {}
+        self._tracks: dict[str, Track] = {}
+        self._frames: dict[str, PerFrame] = {}
+        self._summary: dict[str, dict[str, Score]] = {}
+        self._say_missing()
+
+    def _open_nets(self) -> FaceNets | None:
+        config = self._config
+        try:
+            return FaceNets(model_files(config.face_models, offline=config.offline))
+        except FileNotFoundError as error:
+            self._missing["landmarks (LMD, lip gap, jitter)"] = str(error)
+            return None
+
+    def _placed(self, clip: material.Clip, place: Place) -> Shots:
+        """Return the clip's frames at the judged moments; the ends repeat."""
+        shots = material.placed(clip, place, self._whole)
+        first, last = -place.start, place.count - 1 - place.start
+        start = self._moments.start
+        return lambda k: shots(min(max(k + start, first), last))
+
+    def _common(self, place: Place) -> range:
+        moments = place.common(self._whole.count)
+        if len(moments) < 3:
+            raise ValueError(
+                f"{self._clip.name} ({place.count} frames) shows fewer than 3 of the "
+                f"{self._whole.count} judged frames of {self._whole.name}; render the "
+                "judged part, or the whole recording."
+            )
+        if len(moments) < self._whole.count:
+            self._notes.append(
+                f"The result shows {len(moments)} of the {self._whole.count} judged "
+                "frames; only these were measured."
+            )
+        return moments
+
+    def _find_lag(self, place: Place) -> Lag:
+        """Compare the pictures over time."""
+        moments = self._common(place)
+        self._notes.clear()
+        truth, side = self._whole, 48
+        shots = material.placed(self._clip, place, truth)
+        own = material.thumbnails((shots(k) for k in moments), side)
+        other = material.thumbnails((truth.frame(k) for k in moments), side)
+        lag = align.find_lag(own, other, fps=truth.fps)
+        if lag.removed:
+            self._notes.append(
+                f"The result's pictures are {lag.seconds:+.3f} s late against the "
+                f"reference; {lag.removed} frames were taken out before measuring. The "
+                f"row {DELIVERED!r} has the numbers without that."
+            )
+        return lag
+
+    def _say_missing(self) -> None:
+        truth, clip = self._truth, self._clip
+        if clip.frames.shape[1:3] != (truth.size[1], truth.size[0]):
+            height, width = clip.frames.shape[1:3]
+            self._notes.append(
+                f"The result is {width} x {height} pixels and was scaled to the "
+                f"reference's {truth.size[0]} x {truth.size[1]}."
+            )
+        if truth.wave is None:
+            self._missing["sound-to-lips offset"] = "the reference has no sound"
+        if truth.subject is None:
+            self._missing["mean and nearest training frame"] = (
+                "the reference is a video without a training part"
+            )
+            self._missing["matte"] = "the reference is a video without a matte"
+
+    def add_extras(self, extras: Mapping[str, Sequence[Path]]) -> None:
+        """Add the caller's videos as rows."""
+        for label, paths in extras.items():
+            names = []
+            for number, path in enumerate(paths):
+                name = label if len(paths) == 1 else f"{label} {number + 1}"
+                raw = self._scratch / f"extra-{len(self._rows)}.rgb"
+                clip = material.decode(path, raw, fps=self._truth.fps)
+                if len(clip.frames) < self._place.start + self._moments.stop:
+                    self._notes.append(
+                        f"{path.name} ({label}) is shorter than the result; its last "
+                        "frame was repeated."
+                    )
+                place = dataclasses.replace(self._place, count=len(clip.frames))
+                self._rows.append((name, self._placed(clip, place)))
+                names.append(name)
+            if len(names) > 1:
+                self._groups[label] = names
+
+    def add_controls(self) -> None:
+        """Add the control rows, and find everyone's landmarks."""
+        wanted, truth = self._config.controls, self._truth
+        if "truth" in wanted:
+            self._rows += controls.truth_rows(truth, self._scratch)
+        if "training" in wanted:
+            self._rows += controls.training_rows(truth)
+        if self._nets is None:
+            return
+        self._track("truth", truth.frame)
+        self._track(RESULT, self._rows[0][1])
+        if "frozen" in wanted:
+            self._add_frozen()
+        for label, shots in self._rows:
+            self._track(label, shots)
+
+    def _track(self, label: str, shots: Shots) -> None:
+        if self._nets is not None and label not in self._tracks:
+            self._tracks[label] = scores.track(
+                shots, self._truth.count, nets=self._nets
+            )
+
+    def _add_frozen(self) -> None:
+        own, result = self._rows[0][1], self._tracks[RESULT]
+        truth, track = self._truth, self._tracks["truth"]
+        if np.isfinite(result).any():
+            still = controls.frozen_mouth(
+                shots=own, track=result, source=own, source_track=result
+            )
+            self._rows.append(("result, mouth frozen", still))
+        if truth.subject is not None:
+            subject, frames = truth.subject, controls.training_frames(truth)
+            still = controls.frozen_mouth(
+                shots=truth.frame,
+                track=track,
+                source=lambda k: subject.frame(int(frames[k])),
+                source_track=subject.arrays["landmarks"][frames] * subject.size,
+            )
+            self._rows.append(("truth, mouth frozen", still))
+
+    def measure(self) -> None:
+        """Score all rows."""
+        truth, track = self._truth, self._tracks.get("truth")
+        stored = truth.stored_landmarks
+        known = stored if stored is not None else _normalised(track, truth.size)
+        if known is None:
+            self._missing["mouth and eyes"] = "the reference has no landmarks"
+        moments = range(truth.count)
+        self._frames = scores.picture_scores(
+            self._rows, truth, moments=moments, landmarks=known
+        )
+        for label, _ in self._rows:
+            clip: dict[str, float] = {}
+            if track is not None:
+                points, clip = scores.landmark_scores(
+                    self._tracks[label], track, fps=truth.fps, wave=truth.wave
+                )
+                self._frames[label] |= points
+                if label == "truth" and stored is not None:
+                    clip["lips/lmd_floor"] = _floor(track, stored * truth.size[0])
+            self._summary[label] = scores.summarise(self._frames[label], clip)
+        for label, names in self._groups.items():
+            self._merge(label, names)
+
+    def _merge(self, label: str, names: list[str]) -> None:
+        """Replace some rows by their mean."""
+        parts = [self._summary.pop(name) for name in names]
+        common = [name for name in parts[0] if all(name in part for part in parts)]
+        self._summary[label] = {
+            name: Score(
+                *(
+                    float(np.mean([getattr(part[name], stat) for part in parts]))
+                    for stat in ("mean", "spread", "low", "high")
+                ),
+                frames=sum(part[name].frames for part in parts),
+            )
+            for name in common
+        }
+
+    def report(self) -> Report:
+        """Gather what was found."""
+        truth = self._truth
+        order = [label for label in self._summary if label not in _TRUTHS]
+        order += [label for label in _TRUTHS if label in self._summary]
+        rows = {label: self._summary[label] for label in order}
+        return Report(
+            result=self._clip.name,
+            reference=truth.name,
+            frames=truth.count,
+            first=truth.first,
+            fps=truth.fps,
+            size=truth.size,
+            place=self._place,
+            lag=self._lag,
+            rows=rows,
+            bars=_bars(rows),
+            notes=self._notes,
+            missing=self._missing,
+        )
+
+    def write(self, report: Report, out: Path) -> None:
+        """Write report.json, frames.npz and the strips."""
+        with write_atomically(out / "report.json") as path:
+            path.write_text(json.dumps(_plain(dataclasses.asdict(report)), indent=1))
+        arrays = {
+            f"{label}/{name}": values
+            for label, frames in self._frames.items()
+            for name, values in frames.items()
+        }
+        with write_atomically(out / "frames.npz") as path, path.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+        self._write_strips(out / "strips")
+
+    def _write_strips(self, folder: Path) -> None:
+        """Save strips at evenly spaced moments and at talking ones."""
+        truth, track = self._truth, self._tracks.get("truth")
+        stored = truth.stored_landmarks
+        known = stored if stored is not None else _normalised(track, truth.size)
+        if known is None:
+            return
+        seen = np.flatnonzero(np.isfinite(known).all(axis=(1, 2)))
+        if len(seen) == 0:
+            return
+        shown = [row for row in self._rows if row[0] != "truth"]
+        rows = [("truth", truth.frame), *shown]
+        pixels = known * np.asarray(truth.size, np.float32)
+        gap = lip_gap(pixels, scale=face_scale(pixels))
+        even = strips.pick_evenly(range(len(seen)), self._config.moments)
+        picks = {
+            "evenly": [int(seen[place]) for place in even],
+            "talking": strips.pick_talking(gap, self._config.moments),
+        }
+        for name, pick in picks.items():
+            videos = {label: [shots(k) for k in pick] for label, shots in rows}
+            columns = [f"{(truth.first + k) / truth.fps:.2f} s" for k in pick]
+            strips.face_strips(videos, known[pick], folder / name, columns=columns)
+
+
+def _normalised(track: Track | None, size: tuple[int, int]) -> Track | None:
+    return None if track is None else track / np.asarray(size, np.float32)
+
+
+def _floor(track: Track, stored: Track) -> float:
+    """Measure the landmark net's own error: LMD of the truth against stored points."""
+    distance = lip_distance(track, stored, scale=face_scale(stored))
+    return float(np.nanmean(distance))
+
+
+def _bars(rows: Mapping[str, Mapping[str, Score]]) -> list[Bar]:
+    """Hold the result against the aims of docs/protocol.md."""
+    own, bars = rows[RESULT], []
+    for name, aim in {
+        "matte/psnr": _PSNR_AIM,
+        "matte/sharpness": _SHARPNESS_AIM,
+        "mouth/sharpness": _SHARPNESS_AIM,
+        "eyes/sharpness": _SHARPNESS_AIM,
+    }.items():
+        if name in own:
+            value = own[name].mean
+            bars.append(Bar(f"{name} at least", value, aim, value >= aim))
+    if "face/jitter" in own:
+        value = own["face/jitter"].mean
+        met = value <= _JITTER_AIM
+        bars.append(Bar("face/jitter at most", value, _JITTER_AIM, met))
+    for label, row in rows.items():
+        if label in (RESULT, DELIVERED, "mean frame", *_TRUTHS):
+            continue
+        for name in ("lips/lmd", "mouth/mae"):
+            if name in own and name in row and row[name].mean > 0:
+                value = own[name].mean / row[name].mean
+                title = f"{name} against {label}, at most"
+                bars.append(Bar(title, value, _BETTER, value <= _BETTER))
+    return bars
+
+
+def _plain(value: object) -> object:
+    """Make a tree of JSON: tuples to lists, numbers that are not finite to null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,232 @@
+"""Score rows of frames against the truth, moment by moment.
+
+Per frame, a score is named `region/metric`: `matte/psnr`, `mouth/mae`, `eyes/power`.
+`power` is the row's power above a quarter of Nyquist, `power_truth` the truth's; the
+clip's `sharpness` is the ratio of their means over the frames (a mean of ratios would
+be ruled by the few frames where the truth itself is blurred). Landmark scores start
+with `lips/`, `face/` or `eyes/`. NaN marks what could not be measured in a frame.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from talk3d.evaluate import metrics, points
+from talk3d.evaluate.material import Shots, Truth
+from talk3d.evaluate.regions import region_masks, shrink
+from talk3d.face import FaceNets, FaceTracker
+from talk3d.sync import sound_offset
+
+__all__ = [
+    "PerFrame",
+    "Score",
+    "landmark_scores",
+    "picture_scores",
+    "summarise",
+    "track",
+]
+
+Track = Float[np.ndarray, "frames 478 2"]
+PerFrame = dict[str, Float[np.ndarray, " frames"]]
+
+_RATE = 16_000
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number of one row, over the frames."""
+
+    mean: float
+    """Mean over the frames (for clip scores: the number itself)."""
+    spread: float
+    """Standard deviation over the frames; 0 for clip scores."""
+    low: float
+    """Smallest frame."""
+    high: float
+    """Largest frame."""
+    frames: int
+    """Frames it was measured in."""
+
+
+def track(shots: Shots, count: int, *, nets: FaceNets) -> Track:
+    """Find the landmarks of every frame, in pixels; NaN where no face is seen."""
+    tracker = FaceTracker(nets)
+    found = [tracker.update(np.ascontiguousarray(shots(k))) for k in range(count)]
+    lost = np.full((478, 2), np.nan, np.float32)
+    return np.stack([lost if one is None else one for one in found])
+
+
+def picture_scores(
+    rows: Sequence[tuple[str, Shots]],
+    truth: Truth,
+    *,
+    moments: Sequence[int],
+    landmarks: Track | None,
+) -> dict[str, PerFrame]:
+    """Measure every row's pictures at some moments.
+
+    Args:
+        rows: Label and frames of each.
+        truth: The reference.
+        moments: The judged moments to measure; all rows show them.
+        landmarks: The truth's landmarks, [0, 1] of the picture, one per judged moment.
+
+    Returns:
+        For each label the scores per frame, in the order of `moments`.
+    """
+    unknown = np.full(len(moments), np.nan)
+    collected: dict[str, PerFrame] = {label: {} for label, _ in rows}
+    for place, moment in enumerate(moments):
+        picture = _codes(truth.frame(moment))
+        matte = truth.matte(moment) if truth.matte else None
+        known = None if landmarks is None else landmarks[moment]
+        judge = _FrameJudge(picture, region_masks(matte, known, truth.size))
+        for label, shots in rows:
+            for name, value in judge.scores(_codes(shots(moment))).items():
+                collected[label].setdefault(name, unknown.copy())[place] = value
+    return collected
+
+
+def landmark_scores(
+    result: Track, truth: Track, *, fps: float, wave: np.ndarray | None
+) -> tuple[PerFrame, dict[str, float]]:
+    """Compare a row's landmarks (pixels) with the truth's.
+
+    Returns:
+        Scores per frame, and scores of the clip.
+    """
+    scale = points.face_scale(truth)
+    gap = points.lip_gap(result, scale=scale)
+    truth_gap = points.lip_gap(truth, scale=scale)
+    lids = points.eye_opening(result).mean(axis=-1)
+    truth_lids = points.eye_opening(truth).mean(axis=-1)
+    frames = {
+        "lips/lmd": points.lip_distance(result, truth, scale=scale),
+        "lips/lmd_px": points.lip_distance_px(result, truth),
+        "lips/gap": gap,
+        "lips/gap_truth": truth_gap,
+        "lips/gap_error": np.abs(gap - truth_gap),
+        "eyes/opening": lids,
+        "eyes/opening_truth": truth_lids,
+        "eyes/opening_error": np.abs(lids - truth_lids),
+    }
+    clip = {
+        "face/found": float(np.isfinite(result).all(axis=(1, 2)).mean()),
+        "face/jitter": points.jitter(result, truth),
+        "lips/closure_error": points.closure_error(gap, truth_gap),
+        "lips/gap_correlation": _correlation(gap, truth_gap),
+        "lips/gap_motion": _ratio(float(np.nanstd(gap)), float(np.nanstd(truth_gap))),
+    }
+    if wave is not None:
+        offset = sound_offset(gap, wave, fps=fps, rate=_RATE)
+        clip["lips/sound_offset"] = offset.seconds
+        clip["lips/sound_confidence"] = offset.confidence
+    return frames, clip
+
+
+def summarise(frames: PerFrame, clip: Mapping[str, float]) -> dict[str, Score]:
+    """Reduce scores per frame to mean and spread; add sharpness and clip scores."""
+    summary = {}
+    for name, values in frames.items():
+        known = values[np.isfinite(values)]
+        if name.endswith(("power", "power_truth")) or len(known) == 0:
+            continue
+        summary[name] = Score(
+            float(known.mean()),
+            float(known.std()),
+            float(known.min()),
+            float(known.max()),
+            len(known),
+        )
+    for name, values in frames.items():
+        if name.endswith("/power"):
+            region = name.removesuffix("/power")
+            truth = frames[f"{region}/power_truth"]
+            value = _ratio(float(np.nanmean(values)), float(np.nanmean(truth)))
+            summary[f"{region}/sharpness"] = _single(value, len(values))
+    count = max((len(values) for values in frames.values()), default=0)
+    for name, value in clip.items():
+        if math.isfinite(value):
+            summary[name] = _single(value, count)
+    return summary
+
+
+class _FrameJudge:
+    """Scores pictures against one frame of the truth, whose share is computed once."""
+
+    def __init__(self, truth: np.ndarray, masks: dict[str, np.ndarray]) -> None:
+        self._truth = truth
+        self._masks = masks
+        self._power = metrics.detail_power(truth)
+        self._cores = {
+            name: shrink(mask) if name == "matte" else mask
+            for name, mask in masks.items()
+        }
+
+    def scores(self, picture: np.ndarray) -> dict[str, float]:
+        """Measure one picture in every region."""
+        power = metrics.detail_power(picture)
+        found: dict[str, float] = {}
+        for region, mask in self._masks.items():
+            core = self._cores[region]
+            error = metrics.mean_square_error(picture, self._truth, mask=mask)
+            found[f"{region}/psnr"] = metrics.psnr_from_error(error)
+            found[f"{region}/mae"] = metrics.mae(picture, self._truth, mask=mask)
+            found[f"{region}/power"] = float(power[core].mean())
+            found[f"{region}/power_truth"] = float(self._power[core].mean())
+            found |= self._structure(region, picture, mask)
+        return found
+
+    def _structure(
+        self, region: str, picture: np.ndarray, mask: np.ndarray
+    ) -> dict[str, float]:
+        """Measure SSIM, and MS-SSIM where the picture and region are large enough."""
+        truth = self._truth
+        if region == "matte":
+            picture, truth = (
+                metrics.on_grey(picture, mask),
+                metrics.on_grey(truth, mask),
+            )
+        elif region != "full":
+            return {f"{region}/ssim": _boxed_ssim(picture, truth, mask)}
+        found = {f"{region}/ssim": metrics.ssim(picture, truth, mask=mask)}
+        if min(truth.shape[:2]) >= metrics.MS_SSIM_MIN_SIZE:
+            found[f"{region}/ms_ssim"] = metrics.ms_ssim(picture, truth, mask=mask)
+        return found
+
+
+def _boxed_ssim(picture: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:
+    """Measure SSIM over a small region, computing only around it."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    part = np.s_[
+        max(rows[0] - 5, 0) : rows[-1] + 6, max(columns[0] - 5, 0) : columns[-1] + 6
+    ]
+    return metrics.ssim(picture[part], truth[part], mask=mask[part])
+
+
+def _codes(frame: np.ndarray) -> np.ndarray:
+    """Turn uint8 into float32 in [0, 1]."""
+    return frame.astype(np.float32) / 255
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Correlate two signals over the frames both have; NaN when one is still."""
+    known = np.isfinite(first) & np.isfinite(second)
+    if known.sum() < 3 or min(first[known].std(), second[known].std()) == 0:
+        return math.nan
+    return float(np.corrcoef(first[known], second[known])[0, 1])
+
+
+def _ratio(value: float, truth: float) -> float:
+    """Divide; NaN when the truth is zero."""
+    return float(value / truth) if truth > 0 else math.nan
+
+
+def _single(value: float, frames: int) -> Score:
+    """Wrap the number of a whole clip."""
+    return Score(value, 0.0, value, value, frames)
