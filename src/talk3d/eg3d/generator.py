@@ -9,6 +9,7 @@ Module names follow the published EG3D checkpoints. Convolutions run in the dtyp
 ``torch.autocast`` where it is on; rays, decoder outputs and results are float32.
 """
 
+import functools
 import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -252,7 +253,7 @@ class Generator(nn.Module):
         """Return the style vectors of an identity under a condition.
 
         Args:
-            z: identity code; only its direction counts.
+            z: identity code.
             condition: camera label (or zeros), then expression and gaze if the
                 configuration has them.
             truncation: 1 keeps the vectors, 0 gives the average.
@@ -346,13 +347,14 @@ class Generator(nn.Module):
             directions: unit vectors.
             samples: where to evaluate the field.
         """
-        march = volume.MARCHES[self.config.volume.march]
-        return march(
-            lambda points: self.query(planes, points),
-            self._rays(origins, directions),
-            samples,
-            sharpness=self.config.volume.sharpness,
-        )
+        rules = self.config.volume
+        rays = self._rays(origins, directions)
+        if rules.march == "midpoint":
+            field = functools.partial(self.query, planes)
+            return volume.march_midpoint(
+                field, rays, samples, sharpness=rules.sharpness
+            )
+        return self._by_item(planes, rays, [samples] * len(origins))
 
     def march(
         self,
@@ -369,13 +371,8 @@ class Generator(nn.Module):
             directions: unit vectors.
             depths: where to evaluate the field, distance along the ray.
         """
-        marched = volume.march_depths(
-            lambda points: self.query(planes, points),
-            self._rays(origins, directions),
-            depths,
-            sharpness=self.config.volume.sharpness,
-        )
-        return _squared(*marched)
+        rays = self._rays(origins, directions)
+        return _squared(*self._by_item(planes, rays, list(depths.split(1))))
 
     def render(
         self,
@@ -408,6 +405,29 @@ class Generator(nn.Module):
         if self.config.superres.alpha:
             raw = torch.cat([raw, 2 * rendering.alpha - 1], dim=1)
         return self.superresolution(rendering.features, raw, w[:, -1])
+
+    def _by_item(
+        self,
+        planes: Tensor,
+        rays: volume.Rays,
+        samples: list[Sampling] | list[Tensor],
+    ) -> volume.Marched:
+        """March by cells item by item: large intermediate results cost page faults."""
+        marched = [
+            volume.march_cells(
+                functools.partial(self.query, item),
+                ray,
+                sample,
+                sharpness=self.config.volume.sharpness,
+            )
+            for item, ray, sample in zip(
+                planes.split(1), rays.items(), samples, strict=True
+            )
+        ]
+        features, depth, alpha = (
+            torch.cat(part) for part in zip(*marched, strict=True)
+        )
+        return features, depth, alpha
 
     def _rays(self, origins: Tensor, directions: Tensor) -> volume.Rays:
         rules = self.config.volume

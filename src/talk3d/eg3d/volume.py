@@ -20,10 +20,10 @@ from torch import Tensor
 from torch.nn import functional
 
 __all__ = [
-    "MARCHES",
     "PLANE_AXES",
     "Field",
     "March",
+    "Marched",
     "PlaneAxes",
     "Rays",
     "Sampling",
@@ -34,7 +34,6 @@ __all__ = [
     "importance_depths",
     "inclusive_depths",
     "march_cells",
-    "march_depths",
     "march_midpoint",
     "midpoint_importance_depths",
     "midpoint_weights",
@@ -138,6 +137,12 @@ class Rays:
     far: Float[Tensor, "batch rays"]
     """Last depth."""
 
+    def items(self) -> "list[Rays]":
+        """Return the rays of each item by itself."""
+        parts = (self.origins, self.directions, self.near, self.far)
+        split = zip(*(part.split(1) for part in parts), strict=True)
+        return [Rays(*item) for item in split]
+
 
 def plane_coordinates(
     points: Float[Tensor, "batch n 3"], axes: PlaneAxes, *, box: float
@@ -234,9 +239,13 @@ def midpoint_weights(
     t: Float[Tensor, "batch rays samples"],
     sharpness: float,
 ) -> Float[Tensor, "batch rays samples-1"]:
-    """Return the weights of the intervals between samples, midpoint rule."""
+    """Return the weights of the intervals between samples, midpoint rule.
+
+    Written with the published rounding: where almost nothing is seen, the mean depth
+    hangs on it.
+    """
     density = positive_density((raw[..., 1:] + raw[..., :-1]) / 2, sharpness)
-    alpha = -torch.expm1(-density * (t[..., 1:] - t[..., :-1]))
+    alpha = 1.0 - torch.exp(-density * (t[..., 1:] - t[..., :-1]))
     through = torch.cumprod(1.0 - alpha + 1e-10, dim=-1)
     before = torch.cat([torch.ones_like(alpha[..., :1]), through[..., :-1]], dim=-1)
     return alpha * before
@@ -288,45 +297,43 @@ def midpoint_importance_depths(
 
 
 def march_cells(
-    field: Field, rays: Rays, sampling: Sampling, *, sharpness: float
+    field: Field,
+    rays: Rays,
+    samples: Sampling | Float[Tensor, "batch rays samples"],
+    *,
+    sharpness: float,
 ) -> Marched:
     """Render rays with one cell per sample.
 
     Args:
         field: evaluates raw density and features (0 to 1) at points.
         rays: where to look.
-        sampling: where to evaluate the field.
+        samples: how to spread the depths, or the depths themselves.
         sharpness: factor on densities.
 
     Returns:
         Features composited over -1, mean depth (the far end where nothing is), and
         opacity.
     """
-    t = stratified_depths(rays.near, rays.far, sampling)
+    given = isinstance(samples, Tensor)
+    t = samples if given else stratified_depths(rays.near, rays.far, samples)
     raw, features = _evaluated(field, rays, t)
-    density = positive_density(raw, sharpness)
-    if not sampling.fine:
-        return _composited(rays, t, density, [features])
-    with torch.no_grad():
-        edges = cell_edges(t, rays.near, rays.far)
-        fine = importance_depths(edges, cell_weights(density, edges), sampling)
-    raw, fine_features = _evaluated(field, rays, fine)
-    density = torch.cat([density, positive_density(raw, sharpness)], dim=-1)
-    return _composited(
-        rays, torch.cat([t, fine], dim=-1), density, [features, fine_features]
-    )
-
-
-def march_depths(
-    field: Field,
-    rays: Rays,
-    t: Float[Tensor, "batch rays samples"],
-    *,
-    sharpness: float,
-) -> Marched:
-    """Render rays with cells around given depths; otherwise as ``march_cells``."""
-    raw, features = _evaluated(field, rays, t)
-    return _composited(rays, t, positive_density(raw, sharpness), [features])
+    density, parts = positive_density(raw, sharpness), [features]
+    if not given and samples.fine:
+        with torch.no_grad():
+            edges = cell_edges(t, rays.near, rays.far)
+            fine = importance_depths(edges, cell_weights(density, edges), samples)
+        raw, features = _evaluated(field, rays, fine)
+        density = torch.cat([density, positive_density(raw, sharpness)], dim=-1)
+        t, parts = torch.cat([t, fine], dim=-1), [*parts, features]
+    ordered, order = t.sort(dim=-1)
+    edges = cell_edges(ordered, rays.near, rays.far)
+    weights = cell_weights(density.gather(-1, order), edges)
+    alpha = weights.sum(-1)
+    seen = (weights * ordered).sum(-1) / alpha.clamp(min=_NOTHING)
+    depth = torch.where(alpha > _NOTHING, seen, rays.far)
+    mixed = _mixed(torch.zeros_like(weights).scatter(-1, order, weights), parts)
+    return 2 * mixed - 1, depth, alpha
 
 
 def march_midpoint(
@@ -358,24 +365,10 @@ def march_midpoint(
     return 2 * mixed - 1, depth, alpha
 
 
-MARCHES = {"midpoint": march_midpoint, "cells": march_cells}
-
-
 def _evaluated(field: Field, rays: Rays, t: Tensor) -> tuple[Tensor, Tensor]:
     points = rays.origins[..., None, :] + t[..., None] * rays.directions[..., None, :]
     raw, features = field(points.flatten(1, 2))
     return raw.unflatten(1, t.shape[1:]), features.unflatten(1, t.shape[1:])
-
-
-def _composited(rays: Rays, t: Tensor, density: Tensor, parts: list[Tensor]) -> Marched:
-    ordered, order = t.sort(dim=-1)
-    edges = cell_edges(ordered, rays.near, rays.far)
-    weights = cell_weights(density.gather(-1, order), edges)
-    alpha = weights.sum(-1)
-    seen = (weights * ordered).sum(-1) / alpha.clamp(min=_NOTHING)
-    depth = torch.where(alpha > _NOTHING, seen, rays.far)
-    mixed = _mixed(torch.zeros_like(weights).scatter(-1, order, weights), parts)
-    return 2 * mixed - 1, depth, alpha
 
 
 def _mixed(weights: Tensor, parts: list[Tensor]) -> Tensor:
