@@ -19,7 +19,7 @@ from scipy.signal import fftconvolve
 
 __all__ = ["Lag", "Place", "find_lag", "find_place"]
 
-Wave = Float[np.ndarray, " samples"]
+Wave = Float[np.ndarray, " _"]
 Thumbnails = Float[np.ndarray, "frames side side"]
 
 _SAME_SOUND = 0.5
@@ -27,6 +27,7 @@ _NEAR = 0.5
 _CLOSE = 2
 _REACH = 12
 _GAIN = 0.02
+_ALIKE = 0.3
 _STILL = 1e-4
 
 
@@ -105,7 +106,7 @@ def find_lag(result: Thumbnails, truth: Thumbnails, *, fps: float) -> Lag:
 
     Both are freed of their mean over time, so that only what changes counts. The lag of
     the best correlation within 12 frames is refined by a parabola. It is taken out when
-    it is at least half a frame and beats no lag by 0.02 in correlation.
+    it is at least half a frame, the correlation at least 0.3, and 0.02 above no lag's.
     """
     result = result - result.mean(axis=0)
     truth = truth - truth.mean(axis=0)
@@ -120,8 +121,8 @@ def find_lag(result: Thumbnails, truth: Thumbnails, *, fps: float) -> Lag:
         left, middle, right = curve[best - 1 : best + 2]
         bend = left - 2 * middle + right
         place += 0.5 * (left - right) / bend if bend < 0 else 0.0
-    gains = curve[best] - curve[reach] >= _GAIN
-    removed = int(lags[best]) if gains else 0
+    better = curve[best] >= _ALIKE and curve[best] - curve[reach] >= _GAIN
+    removed = int(lags[best]) if better else 0
     return Lag(float(place) / fps, float(curve[best]), removed)
 
 
