@@ -1,0 +1,325 @@
+"""Write a talking synthetic person as a subject, with ground truth beside it.
+
+The folder is a subject (``talk3d.dataset``) whose labels are exact, plus::
+
+    source.mp4               the same pictures with sound, for the way from video
+    truth/truth.json         seed, voice, phonemes, frames and angles of the views
+    truth/arrays.safetensors lip_gap N (cm), turn N x 3 x 3, landmarks_3d N x 478 x 3
+                             (world units, head frame), visible N x 478
+    truth/recorded.safetensors, truth/yaw+30.safetensors, ...   image F,H,W,4 (straight
+                             colour, coverage), depth F,H,W, part F,H,W, camera F,25
+
+Truth views look at some of the frames from fixed directions in the head frame.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from safetensors.numpy import save_file
+
+from talk3d.camera import orbit_label, project
+from talk3d.checkpoint import file_sha256, write_atomically
+from talk3d.dataset import SubjectWriter
+from talk3d.synthetic.hair import Roots, skin_surface
+from talk3d.synthetic.head import (
+    LIPS_LOWER,
+    LIPS_UPPER,
+    expression_indices,
+    head_file,
+    load_head,
+    rotation,
+    to_world,
+)
+from talk3d.synthetic.landmarks import landmark_points
+from talk3d.synthetic.light import Light, draw_light
+from talk3d.synthetic.motion import Performance, perform
+from talk3d.synthetic.movie import MovieWriter
+from talk3d.synthetic.people import make_person, pose_person
+from talk3d.synthetic.renderer import Picture, Pose, Renderer, head_motion
+from talk3d.synthetic.speech import Speech, make_speech
+
+__all__ = ["TalkConfig", "compose", "draw_plate", "visible_points", "write_talk"]
+
+_VISIBLE = 0.006
+"""A point this much farther than the surface seen (world units) is hidden."""
+
+
+@dataclass(frozen=True)
+class TalkConfig:
+    """What a talking subject shows."""
+
+    seed: int = 0
+    """The person, the speech, the motion and the light."""
+    seconds: float = 20.0
+    """Length."""
+    size: int = 256
+    """Pixels per side."""
+    fps: float = 25.0
+    """Frames per second."""
+    oversample: int = 3
+    """Samples per pixel and axis."""
+    truth_yaws: tuple[float, ...] = (-60.0, -30.0, 0.0, 30.0, 60.0)
+    """Directions of the truth views, degrees."""
+    truth_frames: int = 20
+    """Frames seen in each truth view, spread over the clip."""
+
+    def __post_init__(self) -> None:
+        """Reject what cannot be made.
+
+        Raises:
+            ValueError: if a number is out of range.
+        """
+        for name in ("seconds", "size", "fps", "oversample"):
+            if getattr(self, name) <= 0:
+                message = f"{name} is {getattr(self, name)}: give a positive number"
+                raise ValueError(message)
+        if self.seed < 0 or self.truth_frames < 0:
+            message = "seed and truth_frames must not be negative"
+            raise ValueError(message)
+
+
+def write_talk(out: Path, config: TalkConfig, *, head: Path | None = None) -> None:
+    """Write a talking synthetic subject with its ground truth.
+
+    Args:
+        out: destination folder.
+        config: what to show.
+        head: the head model file; see ``talk3d.synthetic.head.head_file``.
+
+    Raises:
+        FileNotFoundError: if there is no head model.
+        RuntimeError: if there is no OpenGL.
+    """
+    scene = _Scene.open(config, head)
+    frames = len(scene.performance.expression)
+    plate = draw_plate(np.random.default_rng([config.seed, 53]), config.size)
+    rows: dict[str, list[np.ndarray]] = {}
+    movie = MovieWriter(out / "source.mp4", size=config.size, fps=config.fps)
+    with (
+        SubjectWriter(
+            out,
+            size=config.size,
+            source_name=f"synthetic person {config.seed}",
+            source_sha256=scene.head_sha256,
+            fps=config.fps,
+            synthetic=True,
+        ) as writer,
+        movie,
+    ):
+        for index in range(frames):
+            picture, row = scene.frame(index)
+            image = compose(picture, plate)
+            writer.add_frame(index, image, picture.image[..., 3])
+            movie.add(image)
+            for name, value in row.items():
+                rows.setdefault(name, []).append(value)
+        movie.set_audio(scene.speech.wave)
+        writer.set_plate(plate)
+        writer.set_audio(scene.speech.wave)
+        arrays = {name: np.stack(values) for name, values in rows.items()}
+        _write_truth(out / "truth", scene, arrays)
+        writer.finish(_subject_arrays(scene, arrays), {"synthetic": asdict(config)})
+
+
+def compose(
+    picture: Picture, plate: UInt8[np.ndarray, "size size 3"]
+) -> UInt8[np.ndarray, "size size 3"]:
+    """Put a render in front of a background, sRGB."""
+    alpha = picture.image[..., 3:].astype(np.float32) / 255
+    mixed = picture.image[..., :3] * alpha + plate * (1 - alpha)
+    return np.round(mixed).astype(np.uint8)
+
+
+def draw_plate(
+    generator: np.random.Generator, size: int
+) -> UInt8[np.ndarray, "size size 3"]:
+    """Draw a room far out of focus."""
+    wall = generator.uniform(60, 200) * generator.uniform(0.85, 1.15, 3)
+    ramp = np.linspace(-1, 1, size)
+    slope = generator.normal(0, 14, 2)
+    image = wall + (ramp[:, None] * slope[0] + ramp[None] * slope[1])[..., None]
+    for _ in range(generator.integers(2, 7)):
+        x, y = generator.integers(-size // 4, size, 2)
+        w, h = generator.integers(size // 10, size // 2, 2)
+        colour = wall * generator.uniform(0.4, 1.4) * generator.uniform(0.8, 1.2, 3)
+        image[max(y, 0) : max(y + h, 0), max(x, 0) : max(x + w, 0)] = colour
+    image = cv2.GaussianBlur(image, (0, 0), size / 40)
+    image += cv2.GaussianBlur(generator.normal(0, 14, image.shape), (0, 0), size / 90)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def visible_points(
+    points: Float[np.ndarray, "points 3"],
+    picture: Picture,
+    label: Float[np.ndarray, "25"],
+) -> UInt8[np.ndarray, " points"]:
+    """Return 1 for head-frame points that the picture shows, else 0."""
+    place, distance = project(torch.tensor(points), torch.tensor(label))
+    size = len(picture.distance)
+    column, row = np.clip((place.numpy() * size).astype(int), 0, size - 1).T
+    seen = picture.distance[row, column]
+    inside = ((place >= 0) & (place < 1)).all(-1).numpy()
+    near = distance.numpy() < seen + _VISIBLE
+    return (inside & (seen > 0) & near).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """A person, a room camera and a performance, ready to be rendered."""
+
+    config: TalkConfig
+    renderer: Renderer
+    person: Any
+    points: Roots
+    speech: Speech
+    performance: Performance
+    camera: np.ndarray
+    """Label of the room's camera, in the torso's frame at rest."""
+    light: Light
+    head_sha256: str
+
+    @classmethod
+    def open(cls, config: TalkConfig, head: Path | None) -> "_Scene":
+        """Draw everything from the seed."""
+        path = head_file(head)
+        if path is None:
+            message = "no head model: give --head FILE or set TALK3D_HEAD"
+            raise FileNotFoundError(message)
+        model = load_head(path)
+        person = make_person(skin_surface(model), config.seed)
+        renderer = Renderer(model, size=config.size, oversample=config.oversample)
+        renderer.load(person)
+        generator = np.random.default_rng([config.seed, 51])
+        speech = make_speech(config.seed, config.seconds)
+        return cls(
+            config=config,
+            renderer=renderer,
+            person=person,
+            points=landmark_points(model),
+            speech=speech,
+            performance=perform(speech, fps=config.fps, generator=generator),
+            camera=_room_camera(generator),
+            light=draw_light(np.random.default_rng([config.seed, 52])),
+            head_sha256=file_sha256(path),
+        )
+
+    def pose(self, index: int) -> Pose:
+        """Return what the person does in a frame."""
+        show = self.performance
+        return Pose(
+            expression=show.expression[index],
+            gaze=show.gaze[index],
+            turn=rotation(*show.turn[index]),
+        )
+
+    def label(self, index: int) -> Float[np.ndarray, "25"]:
+        """Return the room camera as seen from the head in a frame."""
+        body = np.eye(4)
+        body[:3, 3] = self.performance.sway[index]
+        motion = body @ head_motion(self.pose(index).turn)
+        pose = np.linalg.inv(motion) @ self.camera[:16].reshape(4, 4)
+        return np.r_[pose.ravel(), self.camera[16:]].astype(np.float32)
+
+    def frame(self, index: int) -> tuple[Picture, dict[str, np.ndarray]]:
+        """Render a frame; return it with its labels."""
+        head, pose, label = self.renderer.head, self.pose(index), self.label(index)
+        picture = self.renderer.render(pose, label, self.light)
+        vertices = pose_person(head, self.person, pose.expression, pose.gaze)
+        points = to_world(self.points.on(vertices).astype(np.float32))
+        place, _ = project(torch.tensor(points), torch.tensor(label))
+        gap = head.gap(vertices, LIPS_UPPER, LIPS_LOWER)
+        return picture, {
+            "camera": label,
+            "landmarks": place.numpy(),
+            "landmarks_3d": points,
+            "visible": visible_points(points, picture, label),
+            "lip_gap": np.float32(gap),
+            "turn": pose.turn.astype(np.float32),
+        }
+
+
+def _room_camera(generator: np.random.Generator) -> np.ndarray:
+    focal = float(np.exp(generator.uniform(np.log(3.0), np.log(5.5))))
+    label = orbit_label(
+        math.radians(generator.uniform(-12, 12)),
+        math.radians(generator.uniform(-6, 6)),
+        radius=2.7 * focal / 4.2647 * 1.08,
+        focal=focal,
+    )
+    return label.double().numpy()
+
+
+def _subject_arrays(
+    scene: _Scene, arrays: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return the arrays of ``talk3d.dataset.ARRAYS``."""
+    show, camera = scene.performance, arrays["camera"]
+    frames = len(camera)
+    centre, distance = project(torch.zeros(frames, 1, 3), torch.tensor(camera))
+    scale = -np.log(distance.numpy())
+    torso = np.concatenate([centre.numpy()[:, 0], scale], 1)
+    size = float(scene.config.size)
+    return {
+        "camera": camera,
+        "landmarks": arrays["landmarks"],
+        "blink": show.expression[:, expression_indices("eyeBlink")],
+        "gaze": show.gaze,
+        "rotation": show.turn - show.turn.mean(0),
+        "expression": show.expression,
+        "torso": torso - torso.mean(0),
+        "valid": np.ones(frames),
+        "crop": np.array([0, 0, size, 1.0]),
+    }
+
+
+def _write_truth(out: Path, scene: _Scene, arrays: dict[str, np.ndarray]) -> None:
+    config = scene.config
+    frames = len(arrays["camera"])
+    chosen = np.unique(
+        np.linspace(0, frames - 1, min(config.truth_frames, frames)).astype(int)
+    )
+    names = {f"yaw{yaw:+.0f}": yaw for yaw in config.truth_yaws}
+    out.mkdir(parents=True, exist_ok=True)
+    if len(chosen):
+        cameras = {"recorded": arrays["camera"][chosen]}
+        for name, yaw in names.items():
+            label = orbit_label(math.radians(yaw), 0.0).numpy()
+            cameras[name] = np.repeat(label[None], len(chosen), 0)
+        for name, labels in cameras.items():
+            _write_view(out / f"{name}.safetensors", scene, chosen, labels)
+    with write_atomically(out / "arrays.safetensors") as temporary:
+        truths = ("lip_gap", "turn", "landmarks_3d", "visible")
+        save_file({name: arrays[name] for name in truths}, temporary)
+    content = {
+        "config": asdict(config),
+        "frames": chosen.tolist(),
+        "views": names,
+        "voice": scene.speech.source,
+        "phonemes": [[p.start, p.end, p.name] for p in scene.speech.phonemes],
+    }
+    with write_atomically(out / "truth.json") as temporary:
+        temporary.write_text(json.dumps(content, indent=1))
+
+
+def _write_view(
+    path: Path, scene: _Scene, chosen: np.ndarray, labels: np.ndarray
+) -> None:
+    pictures = [
+        scene.renderer.render(scene.pose(int(index)), label, scene.light)
+        for index, label in zip(chosen, labels, strict=True)
+    ]
+    data = {
+        "image": np.stack([picture.image for picture in pictures]),
+        "depth": np.stack([picture.distance for picture in pictures]),
+        "part": np.stack([picture.part for picture in pictures]),
+        "camera": np.ascontiguousarray(labels),
+    }
+    with write_atomically(path) as temporary:
+        save_file(data, temporary)
