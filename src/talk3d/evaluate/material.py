@@ -190,7 +190,7 @@ def sound_of(path: Path) -> Wave | None:
     return wave if np.abs(wave).max(initial=0.0) > 0 else None
 
 
-def fit(frame: Frame, size: tuple[int, int]) -> Frame:
+def fit(frame: Frame, size: tuple[int, int]) -> UInt8[np.ndarray, "high wide 3"]:
     """Scale a frame to a size: averaging when it shrinks, cubic when it grows."""
     if (frame.shape[1], frame.shape[0]) == size:
         return frame

@@ -134,13 +134,16 @@ def jitter(
     """Divide the mean second difference over time by the truth's.
 
     mean |p(t-1) - 2 p(t) + p(t+1)| over the points and the frames whose neighbours have
-    a face too. 1 is as calm as the truth. All 478 points unless some are named.
+    a face too. 1 is as calm as the truth; NaN when the truth stands still or nowhere
+    three frames in a row have a face. All 478 points unless some are named.
     """
-    return _unrest(result, points) / _unrest(truth, points)
+    unrest = _unrest(truth, points)
+    return _unrest(result, points) / unrest if unrest > 0 else float("nan")
 
 
 def _unrest(track: np.ndarray, points: np.ndarray | None) -> float:
     """Return the mean length of the second difference."""
     chosen = track if points is None else track[:, points]
-    second = chosen[:-2] - 2 * chosen[1:-1] + chosen[2:]
-    return float(np.nanmean(np.linalg.norm(second, axis=-1)))
+    second = np.linalg.norm(chosen[:-2] - 2 * chosen[1:-1] + chosen[2:], axis=-1)
+    known = second[np.isfinite(second)]
+    return float(known.mean()) if len(known) else float("nan")

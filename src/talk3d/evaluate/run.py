@@ -261,6 +261,11 @@ class _Session:
         if self._nets is None:
             return
         self._track("truth", truth.frame)
+        if not np.isfinite(self._tracks["truth"]).any():
+            reason = "no face was found in the reference"
+            self._missing["landmarks (LMD, lip gap, jitter)"] = reason
+            self._tracks.clear()
+            return
         self._track(RESULT, self._rows[0][1])
         if "frozen" in wanted:
             self._add_frozen()

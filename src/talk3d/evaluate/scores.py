@@ -120,7 +120,7 @@ def landmark_scores(
         "face/jitter": points.jitter(result, truth),
         "lips/closure_error": points.closure_error(gap, truth_gap),
         "lips/gap_correlation": _correlation(gap, truth_gap),
-        "lips/gap_motion": _ratio(float(np.nanstd(gap)), float(np.nanstd(truth_gap))),
+        "lips/gap_motion": _ratio(_spread(gap), _spread(truth_gap)),
     }
     if wave is not None:
         offset = sound_offset(gap, wave, fps=fps, rate=_RATE)
@@ -147,8 +147,10 @@ def summarise(frames: PerFrame, clip: Mapping[str, float]) -> dict[str, Score]:
         if name.endswith("/power"):
             region = name.removesuffix("/power")
             truth = frames[f"{region}/power_truth"]
-            value = _ratio(float(np.nanmean(values)), float(np.nanmean(truth)))
-            summary[f"{region}/sharpness"] = _single(value, len(values))
+            known = np.isfinite(values) & np.isfinite(truth)
+            value = _ratio(float(values[known].sum()), float(truth[known].sum()))
+            if math.isfinite(value):
+                summary[f"{region}/sharpness"] = _single(value, int(known.sum()))
     count = max((len(values) for values in frames.values()), default=0)
     for name, value in clip.items():
         if math.isfinite(value):
@@ -220,6 +222,12 @@ def _correlation(first: np.ndarray, second: np.ndarray) -> float:
     if known.sum() < 3 or min(first[known].std(), second[known].std()) == 0:
         return math.nan
     return float(np.corrcoef(first[known], second[known])[0, 1])
+
+
+def _spread(values: np.ndarray) -> float:
+    """Return the standard deviation of what is known; 0 when nothing is."""
+    known = values[np.isfinite(values)]
+    return float(known.std()) if len(known) else 0.0
 
 
 def _ratio(value: float, truth: float) -> float:

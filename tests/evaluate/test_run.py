@@ -1,0 +1,177 @@
+"""Whole evaluations of a drawn talker whose errors are known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from talk3d.dataset import Subject
+from talk3d.evaluate.run import EvaluateConfig, evaluate
+
+from .subjects import SIZE, draw, openings, places, speech, write_subject, write_video
+
+FRAMES = 200
+
+
+@pytest.fixture(scope="module")
+def subject(tmp_path_factory) -> Path:
+    return write_subject(tmp_path_factory.mktemp("run") / "drawn", FRAMES)
+
+
+@pytest.fixture(scope="module")
+def nothing(tmp_path_factory) -> Path:
+    """A folder without face networks."""
+    return tmp_path_factory.mktemp("models")
+
+
+def _part(subject: Path, part: range) -> tuple[np.ndarray, np.ndarray]:
+    opened = Subject.open(subject)
+    wave = opened.audio()[part.start * 640 : part.stop * 640]
+    return np.stack([opened.frame(k) for k in part]), wave
+
+
+def _judge(result, reference, out, nothing, **options):
+    config = EvaluateConfig(face_models=nothing, **options)
+    return evaluate(result, reference, out, config=config)
+
+
+def test_the_truth_as_result_is_nearly_perfect_and_beats_every_control(
+    subject, nothing, tmp_path
+):
+    pictures, wave = _part(subject, Subject.open(subject).test)
+    result = write_video(tmp_path / "same.mkv", pictures, wave)
+    report = _judge(result, subject, tmp_path / "out", nothing)
+    own = report.rows["result"]
+    assert report.frames == len(pictures)
+    assert report.lag.removed == 0
+    assert own["matte/psnr"].mean > 40
+    assert own["matte/sharpness"].mean == pytest.approx(1, abs=0.05)
+    for label, row in report.rows.items():
+        if label not in ("result", "truth"):
+            assert own["matte/psnr"].mean > row["matte/psnr"].mean, label
+    assert report.rows["truth"]["full/psnr"].mean == 100
+
+
+def test_the_judged_part_is_cut_from_the_whole_recording(subject, nothing, tmp_path):
+    pictures, wave = _part(subject, range(FRAMES))
+    result = write_video(tmp_path / "whole.mkv", pictures, wave)
+    report = _judge(result, subject, tmp_path / "out", nothing)
+    assert report.place.start == report.first == Subject.open(subject).test.start
+    assert report.rows["result"]["full/psnr"].mean > 40
+
+
+def test_a_late_result_is_told_aligned_and_shown_as_delivered(
+    subject, nothing, tmp_path
+):
+    test = Subject.open(subject).test
+    late = range(test.start - 2, test.stop - 2)
+    result = write_video(tmp_path / "late.mkv", _part(subject, late)[0], None)
+    report = _judge(result, subject, tmp_path / "out", nothing)
+    assert report.lag.removed == 2
+    assert report.lag.seconds == pytest.approx(0.08, abs=0.01)
+    assert any("+0.0" in note and "late" in note for note in report.notes)
+    own, delivered = report.rows["result"], report.rows["result, as delivered"]
+    assert own["full/psnr"].mean > delivered["full/psnr"].mean + 3
+
+
+def test_files_hold_every_number(subject, nothing, tmp_path):
+    pictures, wave = _part(subject, Subject.open(subject).test)
+    soft = np.stack([cv2.GaussianBlur(picture, (0, 0), 1.5) for picture in pictures])
+    result = write_video(tmp_path / "soft.mkv", soft, wave)
+    report = _judge(result, subject, tmp_path / "out", nothing)
+    written = json.loads((tmp_path / "out" / "report.json").read_text())
+    own = report.rows["result"]
+    assert written["rows"]["result"]["matte/psnr"]["mean"] == own["matte/psnr"].mean
+    arrays = np.load(tmp_path / "out" / "frames.npz")
+    assert arrays["result/matte/psnr"].shape == (report.frames,)
+    assert arrays["result/matte/psnr"].mean() == pytest.approx(own["matte/psnr"].mean)
+    assert own["matte/sharpness"].mean < 0.6
+    bars = {bar.name: bar for bar in report.bars}
+    assert not bars["matte/sharpness at least"].met
+    strips = [path.name for path in (tmp_path / "out" / "strips").rglob("*.png")]
+    assert sorted(strips) == sorted(["eyes.png", "frames.png", "mouths.png"] * 2)
+
+
+def test_what_cannot_be_computed_is_said(subject, nothing, tmp_path):
+    pictures, _ = _part(subject, Subject.open(subject).test)
+    result = write_video(tmp_path / "mute.mkv", pictures, None)
+    report = _judge(result, subject, tmp_path / "out", nothing, controls=())
+    assert "landmarks (LMD, lip gap, jitter)" in report.missing
+    assert not any(name.startswith("lips/") for name in report.rows["result"])
+    report = _judge(result, result, tmp_path / "pair", nothing)
+    assert "matte" in report.missing
+    assert report.rows["result"]["full/psnr"].mean == 100
+
+
+def test_extra_rows_are_placed_like_the_result_and_averaged(subject, nothing, tmp_path):
+    test = Subject.open(subject).test
+    pictures, wave = _part(subject, test)
+    result = write_video(tmp_path / "same.mkv", pictures, wave)
+    place, opening = places(FRAMES)[test.start :], openings(FRAMES)[test.start :]
+    rolled = [
+        write_video(
+            tmp_path / f"rolled{shift}.mkv",
+            draw(np.roll(opening, shift), place),
+            np.roll(wave, shift * 640),
+        )
+        for shift in (7, 15)
+    ]
+    config = EvaluateConfig(face_models=nothing, controls=())
+    report = evaluate(
+        result,
+        subject,
+        tmp_path / "out",
+        extras={"rolled audio": rolled},
+        config=config,
+    )
+    row = report.rows["rolled audio"]
+    assert row["mouth/mae"].frames == 2 * report.frames
+    assert row["mouth/mae"].mean > 2 * report.rows["result"]["mouth/mae"].mean
+    bars = {bar.name: bar.met for bar in report.bars}
+    assert bars["mouth/mae against rolled audio, at most"]
+
+
+def test_another_size_is_scaled_and_said(subject, nothing, tmp_path):
+    pictures, wave = _part(subject, Subject.open(subject).test)
+    large = np.stack([cv2.resize(picture, (192, 192)) for picture in pictures])
+    result = write_video(tmp_path / "large.mkv", large, wave)
+    report = _judge(result, subject, tmp_path / "out", nothing, controls=())
+    assert any("192 x 192" in note for note in report.notes)
+    assert report.size == (SIZE, SIZE)
+
+
+def test_another_shape_is_refused_in_one_sentence(subject, nothing, tmp_path):
+    pictures, wave = _part(subject, Subject.open(subject).test)
+    wide = np.stack([cv2.resize(picture, (192, 96)) for picture in pictures])
+    result = write_video(tmp_path / "wide.mkv", wide, wave)
+    with pytest.raises(ValueError, match="192 x 96 pixels but the reference"):
+        _judge(result, subject, tmp_path / "out", nothing)
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_short_a_result_is_refused(subject, nothing, tmp_path):
+    pictures, _ = _part(subject, range(2))
+    result = write_video(tmp_path / "short.mkv", pictures, None)
+    with pytest.raises(ValueError, match="shows fewer than 3 of the"):
+        _judge(result, subject, tmp_path / "out", nothing)
+
+
+def test_missing_files_and_unknown_options_are_refused(subject, nothing, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        _judge(tmp_path / "none.mp4", subject, tmp_path / "out", nothing)
+    with pytest.raises(ValueError, match="controls names"):
+        EvaluateConfig(controls=("truths",))
+    with pytest.raises(ValueError, match="part 'tset'"):
+        _judge(tmp_path / "none.mp4", subject, tmp_path, nothing, part="tset")
+
+
+def test_a_longer_sound_than_speech_does_not_matter(subject, nothing, tmp_path):
+    pictures, _ = _part(subject, Subject.open(subject).test)
+    other = speech(openings(60, seed=9), seed=4)
+    result = write_video(tmp_path / "foreign.mkv", pictures, other)
+    report = _judge(result, subject, tmp_path / "out", nothing, controls=())
+    assert report.place.how == "as long as the judged part"
