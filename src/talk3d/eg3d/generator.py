@@ -11,7 +11,7 @@ Module names follow the published EG3D checkpoints. Convolutions run in the dtyp
 
 import functools
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,133 +22,24 @@ from torch import Tensor, nn
 from talk3d.camera import camera_rays
 from talk3d.checkpoint import half_precision, load_model, save_model
 from talk3d.eg3d import volume
-from talk3d.eg3d.backbone import Activation, Backbone, Decoder, Synthesis
-from talk3d.eg3d.stylegan2 import BlockConfig, Mapping, Upsampling, body_dtype
+from talk3d.eg3d.backbone import Backbone, Decoder, Synthesis
+from talk3d.eg3d.config import GeneratorConfig
+from talk3d.eg3d.stylegan2 import BlockConfig, Mapping, body_dtype
 from talk3d.eg3d.superres import SuperResolution, SuperResolutionConfig
 from talk3d.eg3d.triplane import sample_planes
 from talk3d.eg3d.volume import Sampling, VolumeConfig
 
 __all__ = [
     "Generator",
-    "GeneratorConfig",
     "Rendering",
     "ffhq512",
     "load_generator",
     "save_generator",
     "small",
-    "tiny",
 ]
 
 _OUTSIDE = -30.0
 _TRAINING_KEYS = ("dataset_label_std",)
-
-
-@dataclass(frozen=True)
-class GeneratorConfig:
-    """Sizes and rules of a generator."""
-
-    z_dim: int = 256
-    """Length of the identity code."""
-    w_dim: int = 256
-    """Length of the style vectors."""
-    condition_dims: tuple[int, ...] = (25, 53, 4)
-    """Lengths of the condition's parts: camera, then expression and gaze if any."""
-    condition_scales: tuple[float, ...] = (1.0, 3.0, 3.0)
-    """Factor on each part of the condition; 0 switches a part off."""
-    norm_floor: float = 0.25
-    """Added to mean squares when code and condition are normalised."""
-    mapping_depth: int = 2
-    """Layers of the mapping network."""
-    mapping_rate: float = 1.0
-    """Learning-rate multiplier of the mapping layers; published networks 0.01."""
-    plane_size: int = 128
-    """Pixels per side of a plane, a power of two."""
-    plane_channels: int = 32
-    """Features of a plane, also of the rendered image."""
-    width_base: int = 10240
-    """Channels of a block are width_base // size, at most width_max."""
-    width_max: int = 256
-    """Bound on the channels of a block."""
-    upsampling: Upsampling = "bilinear"
-    """How the backbone doubles sizes."""
-    noise: bool = False
-    """Whether the backbone adds noise maps."""
-    decoder_width: int = 64
-    """Hidden units of the decoder."""
-    decoder_activation: Activation = "leaky"
-    """Of the hidden units; published networks ``softplus``."""
-    decoder_rate: float = 1.0
-    """Learning-rate multiplier of the decoder."""
-    neural_size: int = 64
-    """Pixels per side of the rendered feature image."""
-    volume: VolumeConfig = field(default_factory=VolumeConfig)
-    """How planes become rays."""
-    superres: SuperResolutionConfig = field(default_factory=SuperResolutionConfig)
-    """How features become the picture."""
-
-    def __post_init__(self) -> None:
-        """Check that the sizes fit together."""
-        if self.plane_size < 8 or self.plane_size & (self.plane_size - 1):
-            message = f"plane_size is {self.plane_size}: give a power of two from 8 up"
-            raise ValueError(message)
-        if len(self.condition_dims) != len(self.condition_scales):
-            message = (
-                f"condition_scales has {len(self.condition_scales)} entries and"
-                f" condition_dims {len(self.condition_dims)}: give one scale per part"
-            )
-            raise ValueError(message)
-        if self.plane_channels < 3:
-            message = (
-                f"plane_channels is {self.plane_channels}: give at least 3, the first"
-                " three are the colour"
-            )
-            raise ValueError(message)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "GeneratorConfig":
-        """Rebuild a configuration from its JSON form.
-
-        Raises:
-            ValueError: if a field is unknown or missing.
-        """
-        nested = {"volume": VolumeConfig, "superres": SuperResolutionConfig}
-        values = {
-            name: _built(nested[name], value) if name in nested else value
-            for name, value in data.items()
-        }
-        return _built(cls, values)
-
-    @property
-    def condition_dim(self) -> int:
-        """Length of the whole condition."""
-        return sum(self.condition_dims)
-
-    @property
-    def plane_widths(self) -> tuple[int, ...]:
-        """Channels of the backbone's blocks, from 4 x 4 pixels up."""
-        sizes = [2**k for k in range(2, int(math.log2(self.plane_size)) + 1)]
-        return tuple(min(self.width_base // s, self.width_max) for s in sizes)
-
-    @property
-    def num_layers(self) -> int:
-        """Rows of ``w``: one per layer that owns one."""
-        return 2 * int(math.log2(self.plane_size)) - 2
-
-
-def tiny() -> GeneratorConfig:
-    """Return the sizes for tests: planes 32, picture 32."""
-    return GeneratorConfig(
-        z_dim=16,
-        w_dim=16,
-        plane_size=32,
-        plane_channels=8,
-        width_base=256,
-        width_max=16,
-        decoder_width=16,
-        neural_size=16,
-        volume=VolumeConfig(train_samples=(8, 0), samples=(8, 0)),
-        superres=SuperResolutionConfig(input_size=16, widths=(8, 8), doublings=1),
-    )
 
 
 def small() -> GeneratorConfig:
@@ -446,22 +337,6 @@ def _squared(features: Tensor, depth: Tensor, alpha: Tensor) -> Rendering:
         depth=depth[:, None].unflatten(2, square),
         alpha=alpha[:, None].unflatten(2, square),
     )
-
-
-def _built(kind: Any, data: dict[str, Any]) -> Any:  # noqa: ANN401
-    known = {f.name for f in fields(kind)}
-    if set(data) != known:
-        unknown, missing = sorted(set(data) - known), sorted(known - set(data))
-        message = (
-            f"{kind.__name__} does not fit this talk3d (unknown: {unknown}, missing:"
-            f" {missing}): use the version that wrote it"
-        )
-        raise ValueError(message)
-    values = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in data.items()
-    }
-    return kind(**values)
 
 
 def load_generator(path: Path, *, kind: str = "prior") -> Generator:

@@ -252,7 +252,7 @@ def midpoint_weights(
 
 
 def importance_depths(
-    edges: Float[Tensor, "batch rays cells+1"],
+    edges: Float[Tensor, "batch rays edges"],
     weights: Float[Tensor, "batch rays cells"],
     sampling: Sampling,
 ) -> Float[Tensor, "batch rays fine"]:
