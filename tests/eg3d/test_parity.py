@@ -11,14 +11,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.eg3d.fixtures import needs_fixtures
 
 from talk3d.camera import camera_rays
 from talk3d.eg3d.generator import Generator, ffhq512
 from talk3d.eg3d.superres import SuperResolutionConfig
 from talk3d.eg3d.volume import Sampling
-
-pytestmark = needs_fixtures
 
 
 @pytest.fixture(scope="module")
