@@ -27,11 +27,11 @@ from talk3d.camera import (
 )
 from talk3d.checkpoint import file_sha256, write_atomically
 from talk3d.synthetic.expressions import draw_expression, draw_gaze
-from talk3d.synthetic.hair import Surface, skin_surface
 from talk3d.synthetic.head import HeadModel, head_file, load_head, rotation
 from talk3d.synthetic.light import draw_light
 from talk3d.synthetic.people import make_person
 from talk3d.synthetic.renderer import Pose, Renderer
+from talk3d.synthetic.skull import Surface, skin_surface
 
 __all__ = ["FORMAT", "CorpusConfig", "draw_camera", "person_seed", "write_corpus"]
 

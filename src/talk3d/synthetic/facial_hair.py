@@ -12,10 +12,10 @@ from jaxtyping import Float, UInt8
 from scipy.spatial import cKDTree
 
 from talk3d.synthetic.cards import Cards, Strands, build_cards, unit
-from talk3d.synthetic.hair import Roots, Surface, draw_roots
 from talk3d.synthetic.head import PARTS
 from talk3d.synthetic.looks import Hair, Looks
 from talk3d.synthetic.regions import BROW_WINDOW, beard_field, brow_path
+from talk3d.synthetic.skull import Roots, Surface, draw_roots
 
 __all__ = [
     "BROW_SIZE",

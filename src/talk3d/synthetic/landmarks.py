@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Float
 from safetensors.numpy import load
 
-from talk3d.synthetic.hair import Roots
 from talk3d.synthetic.head import (
     CM_PER_UNIT,
     ORIGIN_Y,
@@ -18,6 +17,7 @@ from talk3d.synthetic.head import (
     HeadModel,
     expression_indices,
 )
+from talk3d.synthetic.skull import Roots
 
 __all__ = ["FACE_POINTS", "POINTS", "closest_points", "landmark_points"]
 

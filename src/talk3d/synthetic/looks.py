@@ -35,11 +35,13 @@ HAIR_COLOURS: dict[str, tuple[float, float, float]] = {
     "grey": (0.26, 0.25, 0.245),
     "white": (0.50, 0.49, 0.475),
 }
-HAIR_STYLES = ("bald", "buzz", "short", "slick", "medium", "long", "curly", "bob")
+HAIR_STYLES = (
+    "bald", "buzz", "short", "slick", "medium", "long", "curly", "bob", "tied",
+)  # fmt: skip
 BEARDS = ("none", "stubble", "short", "full", "goatee")
 
-_STYLES_OF_WOMEN = (0.0, 0.03, 0.07, 0.09, 0.2, 0.31, 0.14, 0.16)
-_STYLES_OF_MEN = (0.12, 0.15, 0.36, 0.12, 0.08, 0.04, 0.13, 0.0)
+_STYLES_OF_WOMEN = (0.0, 0.03, 0.07, 0.05, 0.17, 0.25, 0.13, 0.14, 0.16)
+_STYLES_OF_MEN = (0.12, 0.15, 0.36, 0.12, 0.08, 0.03, 0.12, 0.0, 0.02)
 _BEARDS_OF_MEN = (0.35, 0.28, 0.17, 0.1, 0.1)
 _HAIR_OF_LIGHT = (2.5, 3, 3, 2, 2.2, 0.5, 0.8, 0.6, 0, 0)
 _HAIR_OF_DARK = (8, 3, 0.7, 0.1, 0, 0, 0, 0.1, 0, 0)
@@ -134,6 +136,8 @@ class Hair:
     """Brightness of the scalp under the hair."""
     shell: float
     """Thickness of cropped hair drawn as a shell, cm."""
+    wave: float
+    """Factor on the waves of the style."""
     beard: str
     """One of ``BEARDS``."""
 
@@ -206,13 +210,13 @@ def _draw_hair(
     colour = np.array(HAIR_COLOURS[name]) * strength * tint
     styles = np.array(_STYLES_OF_WOMEN if woman else _STYLES_OF_MEN)
     if melanin > 0.6:
-        styles = styles * [1, 1.5, 0.8, 0.8, 0.6, 0.6, 2.2, 0.7]
+        styles = styles * [1, 1.5, 0.8, 0.8, 0.6, 0.6, 2.0, 0.7, 1.2]
     if not woman:
-        styles = styles * [np.interp(age, [25, 60], [0.4, 2.0]), 1, 1, 1, 1, 1, 1, 1]
+        styles = styles * [np.interp(age, [25, 60], [0.4, 2.0]), 1, 1, 1, 1, 1, 1, 1, 1]
     style = HAIR_STYLES[_choice(generator, tuple(styles))]
     beard = "none" if woman else BEARDS[_choice(generator, _BEARDS_OF_MEN)]
     recede = 0.0 if woman else max(0.0, (age - 40) / 40) * generator.uniform(0, 1.4)
-    paint = {"bald": 0.3 * (generator.random() < 0.6), "buzz": 0.9}.get(style, 1.0)
+    paint = {"bald": 0.3 * (generator.random() < 0.6), "buzz": 0.68}.get(style, 1.0)
     return Hair(
         colour_name=name,
         colour=colour,
@@ -222,6 +226,7 @@ def _draw_hair(
         scalp_paint=float(paint),
         scalp_shade={"bald": 1.0, "buzz": 0.9}.get(style, 0.5),
         shell={"buzz": float(generator.uniform(0.1, 0.45))}.get(style, 0.0),
+        wave=float(np.exp(generator.normal(0.3, 0.6))),
         beard=beard,
     )
 

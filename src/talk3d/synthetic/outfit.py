@@ -22,9 +22,9 @@ _PROFILE = np.array(
 _RINGS, _SPOKES = 26, 72
 _SHOULDER = (21.5, 10.5)
 _RIMS = {
-    1: (0.93, 1.75, 4.0, 0.09),
-    2: (0.84, 2.35, 2.0, 0.07),
-    3: (1, 2.25, 2.8, 0.15),
+    1: (0.93, 1.75, 4.0, 0.11),
+    2: (0.84, 2.35, 2.0, 0.09),
+    3: (1, 2.25, 2.8, 0.19),
 }
 """Width (1 fits the face), half height (cm), squareness, thickness (cm) by kind."""
 _BRIDGE_HALF = 0.85

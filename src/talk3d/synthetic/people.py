@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from talk3d.synthetic.cards import Cards
 from talk3d.synthetic.facial_hair import FacialHair, draw_facial_hair
-from talk3d.synthetic.hair import Surface, grow_hair
+from talk3d.synthetic.hair import grow_hair
 from talk3d.synthetic.head import (
     EXPRESSIONS,
     LIDS_LOWER,
@@ -25,8 +25,9 @@ from talk3d.synthetic.head import (
 )
 from talk3d.synthetic.looks import Looks, draw_looks
 from talk3d.synthetic.outfit import Mesh, fit_collar, make_glasses, make_torso
+from talk3d.synthetic.skull import Surface
 
-__all__ = ["Person", "make_person", "neutral_pose", "pose_person"]
+__all__ = ["Person", "draw_person_looks", "make_person", "neutral_pose", "pose_person"]
 
 _SIGMA_LIMIT, _SIGMA_SCALE = 2.2, 0.9
 """Identity weights are clipped, then scaled: no broken shape was seen."""
@@ -68,13 +69,13 @@ def make_person(surface: Surface, seed: int) -> Person:
     """Draw a person.
 
     Args:
-        surface: the head model, prepared by ``talk3d.synthetic.hair.skin_surface``.
+        surface: the head model, prepared by ``talk3d.synthetic.skull.skin_surface``.
         seed: the same seed gives the same person.
     """
-    streams = [np.random.default_rng([seed, k]) for k in range(4)]
+    streams = [np.random.default_rng([seed, k]) for k in range(1, 4)]
     head = surface.head
-    looks = draw_looks(streams[0])
-    shape = _draw_shape(head, looks, streams[1])
+    looks = draw_person_looks(seed)
+    shape = _draw_shape(head, looks, streams[0])
     collar = fit_collar(head, shape)
     kind = looks.clothes.glasses
     return Person(
@@ -83,12 +84,17 @@ def make_person(surface: Surface, seed: int) -> Person:
         shape=shape,
         seal=_seal(head, shape),
         blink_reach=_blink_reach(head, shape),
-        hair=grow_hair(surface, shape, looks.hair, streams[2]),
-        facial=draw_facial_hair(surface, looks, streams[3]),
+        hair=grow_hair(surface, shape, looks.hair, streams[1]),
+        facial=draw_facial_hair(surface, looks, streams[2]),
         collar=collar,
         torso=make_torso(collar),
         glasses=make_glasses(head, shape, kind) if kind else None,
     )
+
+
+def draw_person_looks(seed: int) -> Looks:
+    """Return the looks of the person with this seed, without building the person."""
+    return draw_looks(np.random.default_rng([seed, 0]))
 
 
 def neutral_pose() -> Float[np.ndarray, "53"]:

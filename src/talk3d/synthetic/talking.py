@@ -27,7 +27,6 @@ from safetensors.numpy import save_file
 from talk3d.camera import orbit_label, project
 from talk3d.checkpoint import file_sha256, write_atomically
 from talk3d.dataset import SubjectWriter
-from talk3d.synthetic.hair import Roots, skin_surface
 from talk3d.synthetic.head import (
     LIPS_LOWER,
     LIPS_UPPER,
@@ -43,6 +42,7 @@ from talk3d.synthetic.motion import Performance, perform
 from talk3d.synthetic.movie import MovieWriter
 from talk3d.synthetic.people import make_person, pose_person
 from talk3d.synthetic.renderer import Picture, Pose, Renderer, head_motion
+from talk3d.synthetic.skull import Roots, skin_surface
 from talk3d.synthetic.speech import Speech, make_speech
 
 __all__ = ["TalkConfig", "compose", "draw_plate", "visible_points", "write_talk"]
@@ -141,14 +141,14 @@ def draw_plate(
     generator: np.random.Generator, size: int
 ) -> UInt8[np.ndarray, "size size 3"]:
     """Draw a room far out of focus."""
-    wall = generator.uniform(60, 200) * generator.uniform(0.85, 1.15, 3)
+    wall = generator.uniform(60, 200) * generator.uniform(0.92, 1.08, 3)
     ramp = np.linspace(-1, 1, size)
     slope = generator.normal(0, 14, 2)
     image = wall + (ramp[:, None] * slope[0] + ramp[None] * slope[1])[..., None]
     for _ in range(generator.integers(2, 7)):
         x, y = generator.integers(-size // 4, size, 2)
         w, h = generator.integers(size // 10, size // 2, 2)
-        colour = wall * generator.uniform(0.4, 1.4) * generator.uniform(0.8, 1.2, 3)
+        colour = wall * generator.uniform(0.4, 1.3) * generator.uniform(0.9, 1.1, 3)
         image[max(y, 0) : max(y + h, 0), max(x, 0) : max(x + w, 0)] = colour
     image = cv2.GaussianBlur(image, (0, 0), size / 40)
     image += cv2.GaussianBlur(generator.normal(0, 14, image.shape), (0, 0), size / 90)

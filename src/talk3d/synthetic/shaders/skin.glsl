@@ -92,17 +92,18 @@ Surface skinSurface(vec3 n) {
   if (stubble > 0.0 && A.z > -1.8) {
     float area = smoothstep(-0.9, 1.3, A.z + broad.g * 3.0 + mid.g * 1.5) * (1.0 - lips);
     float dots = mix(0.75 + 0.6 * pores.a + 0.5 * pores.r, 1.0, stubble * 0.7);
-    vec3 shade = mix(hairColour * (0.7 + 0.6 * pores.r),
+    vec3 shadow = min(hairColour, skinColour * 0.45);
+    vec3 shade = mix(shadow * (0.7 + 0.6 * pores.r),
                      skinColour * vec3(0.50, 0.55, 0.62), stubble > 0.4 ? 0.1 : 0.5);
     c = mix(c, shade, cover(clamp(stubble * area * dots, 0.0, 0.95)));
     s.gloss *= 1.0 - 0.5 * stubble * area;
   }
   float inHair = A.y + hairline;
   if (inHair > -2.2 && scalpPaint > 0.0) {
-    inHair += mid.r * 0.9 + broad.g * 2.0 + fine.a * 0.35;
+    inHair += mid.r * 0.5 + broad.g * 1.6 + fine.r * 0.45 + pores.r * 0.35;
     float painted = smoothstep(-1.0, 1.3, inHair) * scalpPaint;
     float grain = 0.75 + 0.9 * pores.r + 0.4 * fine.r;
-    c = mix(c, hairColour * grain * scalpShade * (1.0 + 1.2 * step(0.001, shell)), cover(painted) * 0.98);
+    c = mix(c, hairColour * grain * scalpShade * (1.0 + 0.35 * step(0.001, shell)), cover(painted) * 0.98);
     if (painted > 0.5) {
       s.kind = HAIR;
       s.rough = 0.75;

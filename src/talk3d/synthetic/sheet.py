@@ -1,0 +1,97 @@
+"""Look at synthetic people, and count whom the draw gives.
+
+``people_sheet`` draws a contact sheet; ``count_people`` tabulates sex, age, skin tone
+and hair over many seeds without drawing anything.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from talk3d.camera import orbit_label
+from talk3d.synthetic.expressions import draw_expression, draw_gaze
+from talk3d.synthetic.head import head_file, load_head
+from talk3d.synthetic.light import draw_light
+from talk3d.synthetic.looks import Looks
+from talk3d.synthetic.people import draw_person_looks, make_person
+from talk3d.synthetic.renderer import Pose, Renderer
+from talk3d.synthetic.skull import skin_surface
+from talk3d.synthetic.talking import compose, draw_plate
+
+__all__ = ["count_people", "people_sheet"]
+
+_COLUMNS = 6
+_AGES = (18, 30, 45, 60, 81)
+_TONES = ("lightest", "light", "medium", "dark", "darkest")
+
+
+def people_sheet(
+    seeds: Sequence[int], out: Path, *, size: int = 256, head: Path | None = None
+) -> None:
+    """Draw one picture per seed, from profile to profile, as a contact sheet.
+
+    Args:
+        seeds: one person each.
+        out: destination, any picture format.
+        size: pixels per side of each picture.
+        head: the head model file; see ``talk3d.synthetic.head.head_file``.
+
+    Raises:
+        ValueError: if there are no seeds.
+        FileNotFoundError: if there is no head model.
+        RuntimeError: if there is no OpenGL.
+    """
+    if not seeds:
+        message = "no seeds were given: give at least one"
+        raise ValueError(message)
+    path = head_file(head)
+    if path is None:
+        message = "no head model: give --head FILE or set TALK3D_HEAD"
+        raise FileNotFoundError(message)
+    model = load_head(path)
+    surface, renderer = skin_surface(model), Renderer(model, size=size, oversample=3)
+    angles = np.linspace(-90, 90, len(seeds)) if len(seeds) > 1 else [0.0]
+    tiles = []
+    for seed, angle in zip(seeds, angles, strict=True):
+        generator = np.random.default_rng([seed, 60])
+        renderer.load(make_person(surface, seed))
+        pose = Pose(draw_expression(generator), draw_gaze(generator), np.eye(3))
+        pitch = float(np.radians(generator.uniform(-10, 12)))
+        label = orbit_label(float(np.radians(angle)), pitch).numpy()
+        picture = renderer.render(pose, label, draw_light(generator))
+        tiles.append(compose(picture, draw_plate(generator, size)))
+    blank = np.full((size, size, 3), 255, np.uint8)
+    tiles += [blank] * (-len(tiles) % _COLUMNS if len(tiles) > _COLUMNS else 0)
+    rows = [tiles[k : k + _COLUMNS] for k in range(0, len(tiles), _COLUMNS)]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.vstack([np.hstack(row) for row in rows])).save(out)
+
+
+def count_people(seeds: Sequence[int]) -> dict[str, dict[str, int]]:
+    """Return how many of the people fall into each group."""
+    looks = [draw_person_looks(seed) for seed in seeds]
+    return {
+        "sex": _count("woman" if person.woman else "man" for person in looks),
+        "age": _count(_age_group(person) for person in looks),
+        "skin": _count(_tone(person) for person in looks),
+        "hair colour": _count(person.hair.colour_name for person in looks),
+        "hair style": _count(person.hair.style for person in looks),
+        "beard (men)": _count(p.hair.beard for p in looks if not p.woman),
+        "glasses": _count("yes" if p.clothes.glasses else "no" for p in looks),
+    }
+
+
+def _count(groups: object) -> dict[str, int]:
+    return dict(sorted(Counter(groups).items()))  # pyright: ignore[reportArgumentType]
+
+
+def _age_group(looks: Looks) -> str:
+    index = int(np.searchsorted(_AGES, looks.age, side="right"))
+    return f"{_AGES[index - 1]} to {_AGES[index] - 1}"
+
+
+def _tone(looks: Looks) -> str:
+    return _TONES[min(int(looks.skin.melanin * len(_TONES)), len(_TONES) - 1)]
