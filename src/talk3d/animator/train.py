@@ -1,0 +1,360 @@
+"""Training of the animator on one person.
+
+Comes in: a subject and its personalised generator. Goes out: an animator whose
+offsets make the identity planes speak, and the generator's super-resolution adapted
+to them.
+
+Two stages. *Planes*: the offset is taught the difference between the person's planes
+with each frame's expression and with the neutral one; no ray is marched, so steps are
+cheap. *Pictures*: frames are rendered and compared with the video. Chance is a
+function of (seed, stage, step).
+"""
+
+import json
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from talk3d.animator.model import Animator, AnimatorConfig, DrivingBatch
+from talk3d.animator.tokens import perturb_tokens
+from talk3d.animator.unet import UNetConfig
+from talk3d.audio import MelConfig, audio_windows, log_mel
+from talk3d.checkpoint import write_atomically
+from talk3d.dataset import Subject
+from talk3d.eg3d.volume import Sampling
+from talk3d.frames import FrameBatch, FrameStore, driving_signals
+from talk3d.losses import (
+    PatchDiscriminator,
+    generator_loss,
+    laplacian_loss,
+    train_critic,
+    weighted_l1,
+)
+from talk3d.person import Person
+
+__all__ = ["AnimatorTrainConfig", "Drivers", "train_animator"]
+
+_LOG = logging.getLogger(__name__)
+_STAGES = ("planes", "pictures")
+_CRITIC_LEAD = 50
+
+
+@dataclass(frozen=True)
+class AnimatorTrainConfig:
+    """How an animator is trained."""
+
+    plane_steps: int = 400
+    """Steps of the first stage."""
+    plane_frames: int = 4
+    """Frames per step of the first stage."""
+    picture_steps: int = 1200
+    """Steps of the second stage."""
+    picture_frames: int = 2
+    """Frames per step of the second stage."""
+    learning_rate: float = 1e-3
+    """Adam step size of the animator, falling to a twentieth along a cosine."""
+    renderer_learning_rate: float = 3e-4
+    """Adam step size of the decoder and the super-resolution in the second stage."""
+    mouth_weight: float = 4.0
+    """How much more pixels of the mouth count."""
+    eye_weight: float = 2.0
+    """How much more pixels of the eyes count."""
+    token_noise: float = 0.05
+    """Noise on tokens, against learning a short video by heart."""
+    adversary: float = 0.01
+    """Weight of the patch adversary in the second half; 0 turns it off."""
+    samples: tuple[int, int] = (10, 10)
+    """Coarse and fine samples of a ray."""
+    checkpoint_steps: int = 200
+    """Steps between checkpoints."""
+    seed: int = 0
+    """Source of all chance."""
+    half: bool = True
+    """Run convolutions in bfloat16."""
+
+
+@dataclass(frozen=True)
+class Drivers:
+    """The driving signals of every frame of a recording."""
+
+    features: Float[Tensor, "steps mels"]
+    """Log-mel features of the sound."""
+    eye: Float[Tensor, "frames 6"]
+    """Blink and gaze."""
+    rotation: Float[Tensor, "frames 3"]
+    """Head rotation in radians."""
+    landmark: Float[Tensor, "frames 6"]
+    """Where the head sits."""
+    fps: float
+    """Frames per second."""
+
+    @classmethod
+    def of(cls, subject: Subject) -> "Drivers":
+        """Read the drivers of a subject."""
+        eye, rotation, landmark = driving_signals(subject.arrays)
+        features = log_mel(torch.from_numpy(subject.audio()), MelConfig())
+        return cls(features, eye, rotation, landmark, subject.fps)
+
+    def batch(
+        self,
+        frames: Tensor,
+        animator: Animator,
+        *,
+        shift: float = 0.0,
+    ) -> DrivingBatch:
+        """Return what drives some frames, the sound shifted by some seconds."""
+        tokens = animator.config.tokens
+        middle = (frames.double() + 0.5) / self.fps + shift
+        windows = audio_windows(
+            self.features,
+            middle,
+            before=tokens.audio_before,
+            after=tokens.audio_after,
+        )
+        return DrivingBatch(
+            windows, self.eye[frames], self.rotation[frames], self.landmark[frames]
+        )
+
+
+@dataclass
+class _Run:
+    """All that changes while training."""
+
+    person: Person
+    animator: Animator
+    identity: Tensor
+    optimiser: torch.optim.Adam
+    critic: PatchDiscriminator
+    critic_optimiser: torch.optim.Adam
+    stage: int = 0
+    step: int = 0
+
+
+def train_animator(
+    subject: Subject,
+    person: Person,
+    config: AnimatorTrainConfig,
+    *,
+    state: Path,
+) -> Iterator[tuple[str, int, int, Animator]]:
+    """Train, yielding stage name, step, steps of the stage and the animator.
+
+    Args:
+        subject: the recording.
+        person: the personalised generator; its decoder and super-resolution are
+            adapted in place.
+        config: how to train.
+        state: file of the training state; when it exists, training goes on from it.
+
+    Raises:
+        FloatingPointError: if a loss is not finite.
+    """
+    store = FrameStore(subject, subject.train)
+    drivers = Drivers.of(subject)
+    run = _start(person, config)
+    if state.is_file():
+        _restore(run, state)
+    lengths = (config.plane_steps, config.picture_steps)
+    while run.stage < len(_STAGES):
+        length = lengths[run.stage]
+        while run.step < length:
+            chance = _chance(config, run)
+            terms = (_plane_step, _picture_step)[run.stage](
+                run, store, drivers, config, chance
+            )
+            _report(run, terms)
+            run.step += 1
+            if run.step % config.checkpoint_steps == 0:
+                _save(run, state)
+            yield _STAGES[run.stage], run.step, length, run.animator
+        run.stage, run.step = run.stage + 1, 0
+        run.optimiser = _optimiser(run.person, run.animator)
+    _save(run, state)
+
+
+def _start(person: Person, config: AnimatorTrainConfig) -> _Run:
+    rules = person.generator.config
+    unet = UNetConfig(
+        plane_channels=rules.plane_channels,
+        plane_size=rules.plane_size,
+        plane_axes=rules.volume.axes,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        animator = Animator(AnimatorConfig(unet=unet))
+        critic = PatchDiscriminator()
+    with torch.no_grad():
+        identity = person.generator.planes(person.neutral())[0]
+    return _Run(
+        person=person,
+        animator=animator,
+        identity=identity,
+        optimiser=_optimiser(person, animator),
+        critic=critic,
+        critic_optimiser=torch.optim.Adam(critic.parameters(), 1e-3, betas=(0.0, 0.99)),
+    )
+
+
+def _optimiser(person: Person, animator: Animator) -> torch.optim.Adam:
+    renderer = [
+        *person.generator.decoder.parameters(),
+        *person.generator.superresolution.parameters(),
+    ]
+    for parameter in renderer:
+        parameter.requires_grad_()
+    groups = [{"params": list(animator.parameters())}, {"params": renderer}]
+    return torch.optim.Adam(groups, betas=(0.9, 0.99))
+
+
+def _plane_step(
+    run: _Run,
+    store: FrameStore,
+    drivers: Drivers,
+    config: AnimatorTrainConfig,
+    chance: torch.Generator,
+) -> dict[str, Tensor]:
+    """Teach the offset the difference of expression planes and neutral planes."""
+    _set_rates(run, config, config.plane_steps)
+    batch = store.draw(config.plane_frames, generator=chance)
+    with torch.autocast("cpu", torch.bfloat16, enabled=config.half):
+        with torch.no_grad():
+            w = run.person.styles(batch.expression, batch.gaze)
+            wanted = run.person.generator.planes(w) - run.identity
+        offset = _offset(run, batch, drivers, config, chance)
+    scale = wanted.abs().mean().clamp(min=1e-4)
+    terms = {"planes": (offset - wanted).abs().mean() / scale}
+    _descend(run, terms)
+    return terms
+
+
+def _picture_step(
+    run: _Run,
+    store: FrameStore,
+    drivers: Drivers,
+    config: AnimatorTrainConfig,
+    chance: torch.Generator,
+) -> dict[str, Tensor]:
+    """Compare rendered frames with the video."""
+    _set_rates(run, config, config.picture_steps)
+    batch = store.draw(config.picture_frames, generator=chance)
+    generator = run.person.generator
+    with torch.autocast("cpu", torch.bfloat16, enabled=config.half):
+        planes = run.identity + _offset(run, batch, drivers, config, chance)
+    samples = Sampling(*config.samples, generator=chance)
+    rendering = generator.render(planes, batch.camera, samples)
+    w = run.person.neutral().expand(len(planes), -1, -1)
+    with torch.autocast("cpu", torch.bfloat16, enabled=config.half):
+        result = generator.upsample(rendering, w)
+    truth = _premultiplied(batch)
+    size = rendering.alpha.shape[-1]
+    low = functional.interpolate(truth, size=(size, size), mode="area")
+    raw = torch.cat([rendering.features[:, :3], 2 * rendering.alpha - 1], dim=1)
+    weight = 1 + config.mouth_weight * batch.mouth + config.eye_weight * batch.eyes
+    terms = {
+        "raw": weighted_l1(
+            raw, low, functional.avg_pool2d(weight, truth.shape[-1] // size)
+        ),
+        "colour": weighted_l1(result, truth, weight),
+        "detail": laplacian_loss(result[:, :3], truth[:, :3], weight),
+    }
+    late = run.step >= config.picture_steps // 2
+    if config.adversary > 0 and late:
+        judged = run.critic(result[:, :3])
+        terms["adversary"] = config.adversary * generator_loss(judged)
+    _descend(run, terms)
+    if config.adversary > 0 and run.step >= config.picture_steps // 2 - _CRITIC_LEAD:
+        train_critic(
+            run.critic,
+            run.critic_optimiser,
+            result[:, :3].detach(),
+            truth[:, :3],
+            step=run.step,
+        )
+    return terms
+
+
+def _offset(
+    run: _Run,
+    batch: FrameBatch,
+    drivers: Drivers,
+    config: AnimatorTrainConfig,
+    chance: torch.Generator,
+) -> Float[Tensor, "batch 3 c h w"]:
+    shift = 0.02 * (torch.rand((), generator=chance).item() - 0.5)
+    driving = drivers.batch(batch.frame, run.animator, shift=shift)
+    tokens = run.animator.tokens(driving).float()
+    tokens = perturb_tokens(
+        tokens, drop=0.0, noise=config.token_noise, generator=chance
+    )
+    encoded = run.animator.encode(run.identity)
+    return run.animator.decode(encoded, tokens).float()
+
+
+def _premultiplied(batch: FrameBatch) -> Float[Tensor, "batch 4 size size"]:
+    colour = (batch.picture + 1) / 2 * batch.matte
+    return torch.cat([colour, batch.matte], dim=1) * 2 - 1
+
+
+def _descend(run: _Run, terms: dict[str, Tensor]) -> None:
+    for name, value in terms.items():
+        if not torch.isfinite(value):
+            message = (
+                f"{_STAGES[run.stage]}: the loss term {name} is {value.item()} at step"
+                f" {run.step}"
+            )
+            raise FloatingPointError(message)
+    run.optimiser.zero_grad(set_to_none=True)
+    torch.stack(list(terms.values())).sum().backward()
+    run.optimiser.step()
+
+
+def _set_rates(run: _Run, config: AnimatorTrainConfig, steps: int) -> None:
+    warm = min(1.0, (run.step + 1) / 50)
+    fall = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * run.step / steps))
+    rates = (config.learning_rate, config.renderer_learning_rate)
+    for group, rate in zip(run.optimiser.param_groups, rates, strict=True):
+        group["lr"] = rate * warm * fall
+
+
+def _chance(config: AnimatorTrainConfig, run: _Run) -> torch.Generator:
+    seed = (config.seed * 10 + run.stage) * 1_000_003 + run.step
+    return torch.Generator().manual_seed(seed)
+
+
+def _report(run: _Run, terms: dict[str, Tensor]) -> None:
+    if run.step % 50 == 0:
+        values = {name: round(value.item(), 4) for name, value in terms.items()}
+        _LOG.info("%s %d: %s", _STAGES[run.stage], run.step, json.dumps(values))
+
+
+def _save(run: _Run, path: Path) -> None:
+    with write_atomically(path) as temporary:
+        torch.save(
+            {
+                "stage": run.stage,
+                "step": run.step,
+                "animator": run.animator.state_dict(),
+                "generator": run.person.generator.state_dict(),
+                "optimiser": run.optimiser.state_dict(),
+                "critic": run.critic.state_dict(),
+                "critic_optimiser": run.critic_optimiser.state_dict(),
+            },
+            temporary,
+        )
+
+
+def _restore(run: _Run, path: Path) -> None:
+    saved = torch.load(path, weights_only=True)
+    run.stage, run.step = saved["stage"], saved["step"]
+    run.animator.load_state_dict(saved["animator"])
+    run.person.generator.load_state_dict(saved["generator"])
+    run.optimiser.load_state_dict(saved["optimiser"])
+    run.critic.load_state_dict(saved["critic"])
+    run.critic_optimiser.load_state_dict(saved["critic_optimiser"])

@@ -1,0 +1,299 @@
+"""The avatar: everything needed to speak, in one file.
+
+An avatar holds a personalised generator, its animator, the background plate and the
+motion of the recording. ``speak`` takes sound and a view and yields frames; nothing
+is remembered between calls. The file is kind ``avatar``.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from talk3d.animator.model import Animator, AnimatorConfig, DrivingBatch
+from talk3d.audio import MelConfig, audio_windows, log_mel
+from talk3d.camera import look_at, pack_label, unpack_label
+from talk3d.checkpoint import half_precision, load_model, save_model
+from talk3d.dataset import Subject
+from talk3d.frames import driving_signals
+from talk3d.motion import continued
+from talk3d.person import Person, person_from_state, person_state
+
+__all__ = ["Avatar", "View", "bfloat16_is_fast", "load_avatar", "save_avatar"]
+
+_BATCH = 4
+_ANIMATOR = "animator."
+_MOTION = "motion."
+
+
+@dataclass(frozen=True)
+class View:
+    """From where the avatar is seen."""
+
+    kind: str
+    """``recorded``, ``front``, ``orbit`` or ``fixed``."""
+    yaw: float = 0.0
+    """Radians, for ``fixed``; the swing of ``orbit``."""
+    pitch: float = 0.0
+    """Radians, for ``fixed``."""
+
+    @classmethod
+    def parse(cls, text: str) -> "View":
+        """Read ``recorded``, ``front``, ``orbit`` or ``YAW,PITCH`` in degrees.
+
+        Raises:
+            ValueError: if the text is none of these.
+        """
+        if text in ("recorded", "front"):
+            return cls(text)
+        if text == "orbit":
+            return cls(text, yaw=math.radians(45))
+        try:
+            yaw, pitch = (float(part) for part in text.split(","))
+        except ValueError:
+            yaw = pitch = math.nan
+        if not (abs(yaw) <= 180 and abs(pitch) < 90):
+            message = (
+                f"the view {text!r} is not known: give recorded, front, orbit, or"
+                " degrees as YAW,PITCH (-180 to 180, -89 to 89), for example 30,0"
+            )
+            raise ValueError(message)
+        return cls("fixed", math.radians(yaw), math.radians(pitch))
+
+
+@dataclass
+class Avatar:
+    """A person that can speak."""
+
+    person: Person
+    """The personalised generator."""
+    animator: Animator
+    """Sound to motion."""
+    plate: UInt8[Tensor, "3 size size"]
+    """The background of the recording."""
+    camera: Float[Tensor, "frames 25"]
+    """Cameras of the recording in the head frame."""
+    eye: Float[Tensor, "frames 6"]
+    """Blink and gaze of the recording."""
+    rotation: Float[Tensor, "frames 3"]
+    """Head rotation of the recording, radians."""
+    landmark: Float[Tensor, "frames 6"]
+    """Head position of the recording."""
+    info: dict[str, Any]
+    """``fps``, ``name``, ``synthetic`` and what else is known of the person."""
+
+    @classmethod
+    def of(cls, subject: Subject, person: Person, animator: Animator) -> "Avatar":
+        """Put an avatar together."""
+        eye, rotation, landmark = driving_signals(subject.arrays)
+        return cls(
+            person=person,
+            animator=animator,
+            plate=torch.from_numpy(subject.plate().copy()).permute(2, 0, 1),
+            camera=torch.from_numpy(subject.arrays["camera"]),
+            eye=eye,
+            rotation=rotation,
+            landmark=landmark,
+            info={
+                "fps": subject.fps,
+                "name": subject.info["source"]["name"],
+                "synthetic": subject.info["synthetic"],
+            },
+        )
+
+    @property
+    def fps(self) -> float:
+        """Frames per second."""
+        return self.info["fps"]
+
+    def speak(
+        self,
+        wave: Float[np.ndarray, " samples"],
+        view: View,
+        *,
+        rate: int = 16_000,
+        seed: int = 0,
+    ) -> Iterator[UInt8[np.ndarray, "size size 4"]]:
+        """Yield straight RGBA frames of the avatar saying ``wave``.
+
+        Head, blinks and gaze follow the recording and go on past its end along
+        similar poses.
+
+        Args:
+            wave: mono sound at ``rate``.
+            view: from where to look.
+            rate: samples per second; the features expect 16 kHz.
+            seed: source of the motion past the end of the recording.
+        """
+        count = max(1, math.ceil(len(wave) / rate * self.fps))
+        motion = continued(self.rotation, self.landmark, count, seed=seed)
+        eye = motion.mix(self.eye)
+        cameras = _seen_from(view, motion.mix_cameras(self.camera), self.camera)
+        return self.render(
+            wave,
+            cameras,
+            (eye, motion.mix(self.rotation), motion.mix(self.landmark)),
+        )
+
+    def replay(
+        self, wave: Float[np.ndarray, " samples"], frames: range
+    ) -> Iterator[UInt8[np.ndarray, "size size 4"]]:
+        """Yield the frames of a part of the recording, driven by its own sound.
+
+        Args:
+            wave: the whole sound of the recording, 16 kHz mono.
+            frames: which frames.
+        """
+        index = torch.arange(frames.start, frames.stop)
+        signals = (self.eye[index], self.rotation[index], self.landmark[index])
+        return self.render(wave, self.camera[index], signals, first=frames.start)
+
+    @torch.inference_mode()
+    def render(
+        self,
+        wave: Float[np.ndarray, " samples"],
+        cameras: Float[Tensor, "frames 25"],
+        signals: tuple[Tensor, Tensor, Tensor],
+        *,
+        first: int = 0,
+    ) -> Iterator[UInt8[np.ndarray, "size size 4"]]:
+        """Yield frames for given sound, cameras and eye, rotation, landmark signals.
+
+        ``first`` is the frame of the sound at which the signals begin.
+        """
+        features = log_mel(torch.from_numpy(np.asarray(wave, np.float32)), MelConfig())
+        half, generator = bfloat16_is_fast(), self.person.generator
+        tokens = self.animator.config.tokens
+        w = self.person.neutral()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            identity = generator.planes(w)[0]
+            encoded = self.animator.encode(identity)
+        for rows in torch.arange(len(cameras)).split(_BATCH):
+            windows = audio_windows(
+                features,
+                (rows + first + 0.5).double() / self.fps,
+                before=tokens.audio_before,
+                after=tokens.audio_after,
+            )
+            driving = DrivingBatch(windows, *(signal[rows] for signal in signals))
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                token = self.animator.tokens(driving).float()
+                offset = self.animator.decode(encoded, token).float()
+            samples = generator.sampling()
+            rendering = generator.render(identity + offset, cameras[rows], samples)
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                picture = generator.upsample(rendering, w.expand(len(rows), -1, -1))
+            yield from _straight(picture.float())
+
+
+def save_avatar(
+    path: Path, avatar: Avatar, *, parents: dict[str, str] | None = None
+) -> None:
+    """Write an avatar file."""
+    network = avatar.animator.state_dict()
+    state = person_state(avatar.person)
+    state |= {f"{_ANIMATOR}{name}": value for name, value in network.items()}
+    state = half_precision(state)
+    for name in ("camera", "eye", "rotation", "landmark", "plate"):
+        state[f"{_MOTION}{name}"] = getattr(avatar, name)
+    save_model(
+        path,
+        state,
+        kind="avatar",
+        config={
+            "generator": asdict(avatar.person.generator.config),
+            "animator": asdict(avatar.animator.config),
+        },
+        parents=parents,
+        extra=avatar.info,
+    )
+
+
+def load_avatar(path: Path) -> Avatar:
+    """Read an avatar file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is damaged or holds something else.
+    """
+    saved = load_model(path, kind="avatar")
+    person = person_from_state(saved.config["generator"], saved.state)
+    animator = Animator(AnimatorConfig.from_json(saved.config["animator"]))
+    weights = {
+        name.removeprefix(_ANIMATOR): value.float()
+        for name, value in saved.state.items()
+        if name.startswith(_ANIMATOR)
+    }
+    animator.load_state_dict(weights)
+    motion = {
+        name.removeprefix(_MOTION): value
+        for name, value in saved.state.items()
+        if name.startswith(_MOTION)
+    }
+    animator.eval().requires_grad_(False)
+    return Avatar(person=person, animator=animator, info=saved.extra, **motion)
+
+
+def bfloat16_is_fast() -> bool:
+    """Tell whether this CPU multiplies bfloat16 in hardware."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and bool(
+        torch.cpu._is_avx512_bf16_supported()
+    )
+
+
+def _seen_from(
+    view: View,
+    cameras: Float[Tensor, "frames 25"],
+    recording: Float[Tensor, "all 25"],
+) -> Float[Tensor, "frames 25"]:
+    """Return the cameras of a view; the head moves in it as in the recording.
+
+    With ``C`` a recorded camera in the head frame and ``M`` their mean, the head's
+    pose before a camera that stands still is ``inv(C)``; a new camera ``V`` beside
+    the mean head sees it from ``C inv(M) V``.
+    """
+    if view.kind == "recorded":
+        return cameras
+    pose, intrinsics = unpack_label(cameras)
+    mean, _ = unpack_label(mean_camera(recording))
+    if view.kind == "orbit":
+        turn = torch.arange(len(cameras)) * (2 * math.pi / 150)
+        yaw, pitch = view.yaw * turn.sin(), torch.zeros(len(cameras))
+    else:
+        yaw = torch.full((len(cameras),), view.yaw)
+        pitch = torch.full((len(cameras),), view.pitch)
+    radius = mean[:3, 3].norm()
+    direction = torch.stack(
+        [yaw.sin() * pitch.cos(), pitch.sin(), yaw.cos() * pitch.cos()], dim=-1
+    )
+    pivot = torch.tensor([0.0, 0.0, 0.05]).expand(len(cameras), -1)
+    wanted = look_at(direction * radius, pivot)
+    centred = intrinsics.clone()
+    centred[:, :2, 2] = 0.5
+    return pack_label(pose @ torch.linalg.inv(mean) @ wanted, centred)
+
+
+def mean_camera(cameras: Float[Tensor, "frames 25"]) -> Float[Tensor, "25"]:
+    """Return the mean of cameras, its rotation made orthogonal again."""
+    pose, intrinsics = unpack_label(cameras.mean(0))
+    left, _, right = torch.linalg.svd(pose[:3, :3])
+    pose = pose.clone()
+    pose[:3, :3] = left @ right
+    return pack_label(pose, intrinsics)
+
+
+def _straight(
+    picture: Float[Tensor, "batch 4 size size"],
+) -> Iterator[UInt8[np.ndarray, "size size 4"]]:
+    """Turn premultiplied pictures, -1 to 1, to straight RGBA bytes."""
+    picture = ((picture + 1) / 2).clamp(0, 1)
+    alpha = picture[:, 3:]
+    colour = (picture[:, :3] / alpha.clamp(min=1e-3)).clamp(0, 1)
+    rgba = torch.cat([colour, alpha], dim=1).permute(0, 2, 3, 1)
+    yield from (rgba * 255 + 0.5).to(torch.uint8).numpy()

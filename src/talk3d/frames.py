@@ -1,0 +1,128 @@
+"""Training frames of one subject in memory, as tensors.
+
+Comes in: a subject folder. Goes out: batches of pictures with their cameras, driving
+signals and region weights. At most ``LIMIT`` frames are held, spread evenly, so
+memory does not grow with the length of the video.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from talk3d.dataset import Subject
+from talk3d.face import LEFT_EYE, RIGHT_EYE
+
+__all__ = ["LIMIT", "FrameBatch", "FrameStore", "driving_signals"]
+
+LIMIT = 2000
+_MOUTH = (61, 291, 0, 17, 37, 267, 84, 314)
+_ANCHORS = (1, 33, 263)
+_WIDEN = 1.4
+_LANDMARK_GAIN = 8.0
+
+
+@dataclass(frozen=True)
+class FrameBatch:
+    """Some frames of a subject."""
+
+    picture: Float[Tensor, "batch 3 size size"]
+    """The crop, sRGB, -1 to 1."""
+    matte: Float[Tensor, "batch 1 size size"]
+    """Coverage of the person, 0 to 1."""
+    mouth: Float[Tensor, "batch 1 size size"]
+    """1 in the box around the lips."""
+    eyes: Float[Tensor, "batch 1 size size"]
+    """1 in the boxes around the eyes."""
+    camera: Float[Tensor, "batch 25"]
+    """EG3D labels."""
+    expression: Float[Tensor, "batch 53"]
+    """Blend weights."""
+    gaze: Float[Tensor, "batch 4"]
+    """Left yaw, pitch, right yaw, pitch in radians."""
+    frame: Int[Tensor, " batch"]
+    """Index in the subject."""
+
+
+class FrameStore:
+    """Frames of one part of a subject, decoded once."""
+
+    def __init__(self, subject: Subject, frames: range) -> None:
+        """Read up to ``LIMIT`` valid frames of a range.
+
+        Raises:
+            ValueError: if no frame of the range shows a face.
+        """
+        valid = subject.arrays["valid"] > 0
+        usable = [index for index in frames if valid[index]]
+        if not usable:
+            message = f"no usable frame in {subject.path}: record the face again"
+            raise ValueError(message)
+        step = max(1, -(-len(usable) // LIMIT))
+        self.frames = usable[::step]
+        self.size = subject.size
+        self._subject = subject
+        pictures = [subject.frame(index) for index in self.frames]
+        self._pictures = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+        mattes = [subject.matte(index) for index in self.frames]
+        self._mattes = torch.from_numpy(np.stack(mattes))[:, None]
+
+    def __len__(self) -> int:
+        """Return the number of frames held."""
+        return len(self.frames)
+
+    def batch(self, rows: list[int]) -> FrameBatch:
+        """Return frames by their row in the store."""
+        index = [self.frames[row] for row in rows]
+        arrays = self._subject.arrays
+        marks = torch.from_numpy(arrays["landmarks"][index])
+        eyes = _box(marks[:, list(LEFT_EYE)], self.size)
+        return FrameBatch(
+            picture=self._pictures[rows].float() / 127.5 - 1,
+            matte=self._mattes[rows].float() / 255,
+            mouth=_box(marks[:, list(_MOUTH)], self.size),
+            eyes=torch.maximum(eyes, _box(marks[:, list(RIGHT_EYE)], self.size)),
+            camera=torch.from_numpy(arrays["camera"][index]),
+            expression=torch.from_numpy(arrays["expression"][index]),
+            gaze=torch.from_numpy(arrays["gaze"][index]),
+            frame=torch.tensor(index),
+        )
+
+    def draw(self, count: int, *, generator: torch.Generator) -> FrameBatch:
+        """Draw frames at random without repetition."""
+        count = min(count, len(self))
+        rows = torch.randperm(len(self), generator=generator)[:count]
+        return self.batch(rows.tolist())
+
+
+def driving_signals(
+    arrays: dict[str, np.ndarray],
+) -> tuple[
+    Float[Tensor, "frames 6"], Float[Tensor, "frames 3"], Float[Tensor, "frames 6"]
+]:
+    """Return the eye, rotation and landmark signals of all frames.
+
+    Eye: blink of both eyes and gaze; rotation: radians; landmark: nose tip and outer
+    eye corners in the crop relative to their mean, times 8, so that typical motion
+    is of order one.
+    """
+    eye = np.concatenate([arrays["blink"], arrays["gaze"]], axis=1)
+    marks = arrays["landmarks"][:, list(_ANCHORS)].reshape(len(eye), -1)
+    centred = _LANDMARK_GAIN * (marks - marks.mean(0, keepdims=True))
+    signals = (eye, arrays["rotation"], centred)
+    first, second, third = (torch.from_numpy(s).float() for s in signals)
+    return first, second, third
+
+
+def _box(
+    marks: Float[Tensor, "batch points 2"], size: int
+) -> Float[Tensor, "batch 1 size size"]:
+    """Return 1 inside the widened box around each set of points."""
+    low, high = marks.amin(1), marks.amax(1)
+    middle, half = (low + high) / 2, (high - low) / 2 * _WIDEN
+    centres = (torch.arange(size) + 0.5) / size
+    x = (centres - middle[:, :1]).abs() <= half[:, :1]
+    y = (centres - middle[:, 1:]).abs() <= half[:, 1:]
+    return (y[:, :, None] & x[:, None, :]).float()[:, None]

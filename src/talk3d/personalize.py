@@ -1,0 +1,298 @@
+"""Personalisation: the prior becomes one person's generator (VIVE3D's recipe).
+
+Comes in: a subject and a prior. Goes out: a generator file with the tuned network and
+the person's code. ``invert`` finds the person in the prior: one identity code and one
+W+ offset shared by spread frames; each frame brings its own expression, gaze and
+camera. ``tune`` adapts the weights on all training frames, while the geometry and
+colour of unseen sides are held to what the inverted prior says.
+
+Symbols: ``z`` identity code, ``offset`` W+ offset, ``w`` style vectors, ``planes``
+tri-planes.
+"""
+
+import copy
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from talk3d.checkpoint import write_atomically
+from talk3d.dataset import Subject
+from talk3d.eg3d.condition import condition_vector
+from talk3d.eg3d.generator import Generator, load_generator
+from talk3d.eg3d.train import LINEAR_RATE, parameter_groups
+from talk3d.eg3d.volume import Sampling
+from talk3d.frames import FrameBatch, FrameStore
+from talk3d.losses import (
+    PatchDiscriminator,
+    generator_loss,
+    laplacian_loss,
+    train_critic,
+    weighted_l1,
+)
+from talk3d.person import Person, average_person, person_from_state, person_state
+
+__all__ = ["PersonalizeConfig", "personalize"]
+
+_LOG = logging.getLogger(__name__)
+_STAGES = ("invert", "tune")
+_CRITIC_LEAD = 50
+
+
+@dataclass(frozen=True)
+class PersonalizeConfig:
+    """How a person is fitted."""
+
+    invert_steps: int = 150
+    """Steps that find the person's code in the prior."""
+    invert_frames: int = 4
+    """Frames per inversion step."""
+    tune_steps: int = 1500
+    """Steps that adapt the weights."""
+    tune_frames: int = 2
+    """Frames per tuning step."""
+    code_learning_rate: float = 0.03
+    """Adam step size of code and offset."""
+    learning_rate: float = 1.5e-3
+    """Adam step size of the weights, falling to a twentieth along a cosine."""
+    feature_weight: float = 3.0
+    """How much more pixels of eyes and mouth count."""
+    locality: float = 0.5
+    """Weight that holds unseen sides to the inverted prior."""
+    adversary: float = 0.01
+    """Weight of the patch adversary in the second half of tuning; 0 turns it off."""
+    samples: tuple[int, int] = (10, 10)
+    """Coarse and fine samples of a ray."""
+    checkpoint_steps: int = 200
+    """Steps between checkpoints."""
+    seed: int = 0
+    """Source of all chance."""
+    half: bool = True
+    """Run convolutions in bfloat16."""
+
+
+@dataclass
+class _Run:
+    """All that changes while fitting."""
+
+    person: Person
+    anchor: Generator
+    optimiser: torch.optim.Adam
+    critic: PatchDiscriminator
+    critic_optimiser: torch.optim.Adam
+    stage: int = 0
+    step: int = 0
+
+
+def personalize(
+    subject: Subject, prior: Path, config: PersonalizeConfig, *, state: Path
+) -> Iterator[tuple[str, int, int, Person]]:
+    """Fit the prior to a person.
+
+    Yields after every step the stage (``invert`` or ``tune``), the step, the number
+    of steps of the stage and the person so far.
+
+    Args:
+        subject: the recording.
+        prior: file of the prior.
+        config: how to fit.
+        state: file of the state; when it exists, fitting goes on from it.
+
+    Raises:
+        FloatingPointError: if a loss is not finite.
+    """
+    store = FrameStore(subject, subject.train)
+    run = _start(prior, config)
+    if state.is_file():
+        _restore(run, state, config)
+    lengths = (config.invert_steps, config.tune_steps)
+    while run.stage < len(_STAGES):
+        while run.step < lengths[run.stage]:
+            (_invert_step, _tune_step)[run.stage](run, store, config)
+            run.step += 1
+            if run.step % config.checkpoint_steps == 0:
+                _save(run, state)
+            yield _STAGES[run.stage], run.step, lengths[run.stage], run.person
+        _enter(run, run.stage + 1, config)
+    _save(run, state)
+
+
+def _start(prior: Path, config: PersonalizeConfig) -> _Run:
+    anchor = load_generator(prior)
+    person = average_person(copy.deepcopy(anchor))
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        critic = PatchDiscriminator()
+    critic_optimiser = torch.optim.Adam(critic.parameters(), 1e-3, betas=(0.0, 0.99))
+    unset = torch.optim.Adam([torch.zeros(1)])
+    run = _Run(person, anchor, unset, critic, critic_optimiser)
+    _enter(run, 0, config)
+    return run
+
+
+def _enter(run: _Run, stage: int, config: PersonalizeConfig) -> None:
+    """Begin a stage: what is learned, and its optimiser."""
+    run.stage, run.step = stage, 0
+    person, inverting = run.person, stage == 0
+    person.z.requires_grad_(inverting)
+    person.offset.requires_grad_(inverting)
+    person.generator.requires_grad_(stage == 1)
+    if inverting:
+        rate = config.code_learning_rate
+        groups = [([person.z], rate), ([person.offset], rate / 10)]
+        betas = (0.9, 0.99)
+    else:
+        others, linear = parameter_groups(person.generator)
+        rate = config.learning_rate
+        groups = [(others, rate), (linear, LINEAR_RATE / 3 * rate)]
+        betas = (0.0, 0.99)
+    run.optimiser = torch.optim.Adam(
+        [{"params": group, "lr": r, "start": r} for group, r in groups], betas=betas
+    )
+
+
+def _set_rates(run: _Run, steps: int) -> None:
+    warm = min(1.0, (run.step + 1) / 20)
+    fall = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * run.step / steps))
+    for group in run.optimiser.param_groups:
+        group["lr"] = group["start"] * warm * fall
+
+
+def _invert_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> None:
+    """Move code and offset by Adam on whole pictures."""
+    _set_rates(run, config.invert_steps)
+    chance = _chance(config, run)
+    batch = store.draw(config.invert_frames, generator=chance)
+    terms = _picture_terms(run.person, batch, config, chance)[0]
+    terms["prior"] = 1e-3 * _code_energy(run.person)
+    terms["offset"] = 0.05 * run.person.offset.square().mean()
+    _descend(run, terms)
+
+
+def _tune_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> None:
+    """Adapt the weights; unseen sides stay as the inverted prior has them."""
+    _set_rates(run, config.tune_steps)
+    chance = _chance(config, run)
+    batch = store.draw(config.tune_frames, generator=chance)
+    terms, planes, image, truth = _picture_terms(run.person, batch, config, chance)
+    terms["locality"] = config.locality * _locality(run, planes, batch, chance)
+    late = run.step - config.tune_steps // 2
+    if config.adversary > 0 and late >= 0:
+        judged = run.critic(image)
+        terms["adversary"] = config.adversary * generator_loss(judged)
+    _descend(run, terms)
+    if config.adversary > 0 and late >= -_CRITIC_LEAD:
+        train_critic(
+            run.critic, run.critic_optimiser, image.detach(), truth, step=run.step
+        )
+
+
+def _picture_terms(
+    person: Person,
+    batch: FrameBatch,
+    config: PersonalizeConfig,
+    chance: torch.Generator,
+) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
+    """Render the frames and compare them with the truth.
+
+    Returns the loss terms, the planes, the premultiplied result and truth.
+    """
+    generator = person.generator
+    with torch.autocast("cpu", torch.bfloat16, enabled=config.half):
+        w = person.styles(batch.expression, batch.gaze)
+        planes = generator.planes(w)
+    planes = planes.float()
+    rendering = generator.render(
+        planes, batch.camera, Sampling(*config.samples, generator=chance)
+    )
+    with torch.autocast("cpu", torch.bfloat16, enabled=config.half):
+        result = generator.upsample(rendering, w).float()
+    colour = (batch.picture + 1) / 2 * batch.matte
+    truth = torch.cat([colour, batch.matte], dim=1) * 2 - 1
+    rays = rendering.features.shape[-1]
+    low = functional.interpolate(truth, size=rays, mode="area")
+    raw = torch.cat([rendering.features[:, :3], 2 * rendering.alpha - 1], dim=1)
+    feature = torch.maximum(batch.mouth, batch.eyes)
+    weight = 1 + config.feature_weight * feature
+    terms = {
+        "raw": weighted_l1(raw, low, torch.ones_like(low[:, :1])),
+        "colour": weighted_l1(result, truth, weight),
+        "detail": laplacian_loss(result[:, :3], truth[:, :3], weight),
+    }
+    return terms, planes, result[:, :3], truth[:, :3]
+
+
+def _locality(
+    run: _Run, planes: Tensor, batch: FrameBatch, chance: torch.Generator
+) -> Tensor:
+    """Return how far density and colour of random points left the inverted prior's.
+
+    Points are drawn in the whole box; those in front of the face are seen by the
+    training pictures and outweigh this term.
+    """
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        condition = condition_vector(batch.expression[:1], batch.gaze[:1])
+        w = run.anchor.map(run.person.z, condition) + run.person.offset
+        old = run.anchor.planes(w)
+    points = torch.rand(1, 6000, 3, generator=chance) - 0.5
+    with torch.no_grad():
+        old_raw, old_features = run.anchor.query(old, points)
+        old_opacity = 1 - torch.exp(-0.01 * run.anchor.density(old_raw))
+    raw, features = run.person.generator.query(planes[:1], points)
+    opacity = 1 - torch.exp(-0.01 * run.person.generator.density(raw))
+    colour = (features - old_features)[..., :3].abs().mean(-1)
+    return (opacity - old_opacity).abs().mean() + (colour * old_opacity).mean()
+
+
+def _code_energy(person: Person) -> Tensor:
+    spread = (person.z - person.generator.z_avg) / person.generator.z_std
+    return spread.square().mean()
+
+
+def _descend(run: _Run, terms: dict[str, Tensor]) -> None:
+    stage = _STAGES[run.stage]
+    for name, value in terms.items():
+        if not torch.isfinite(value):
+            message = f"{stage}: the loss {name} is {value.item()} at step {run.step}"
+            raise FloatingPointError(message)
+    run.optimiser.zero_grad(set_to_none=True)
+    torch.stack(list(terms.values())).sum().backward()
+    run.optimiser.step()
+    if run.step % 50 == 0:
+        values = " ".join(f"{k} {v.item():.4f}" for k, v in terms.items())
+        _LOG.info("%s %d: %s", stage, run.step, values)
+
+
+def _chance(config: PersonalizeConfig, run: _Run) -> torch.Generator:
+    seed = (config.seed * 10 + run.stage) * 1_000_003 + run.step
+    return torch.Generator().manual_seed(seed)
+
+
+def _save(run: _Run, path: Path) -> None:
+    with write_atomically(path) as temporary:
+        torch.save(
+            {
+                "stage": run.stage,
+                "step": run.step,
+                "person": person_state(run.person),
+                "optimiser": run.optimiser.state_dict(),
+                "critic": run.critic.state_dict(),
+                "critic_optimiser": run.critic_optimiser.state_dict(),
+            },
+            temporary,
+        )
+
+
+def _restore(run: _Run, path: Path, config: PersonalizeConfig) -> None:
+    saved = torch.load(path, weights_only=True)
+    run.person = person_from_state(asdict(run.anchor.config), saved["person"])
+    _enter(run, saved["stage"], config)
+    run.step = saved["step"]
+    run.optimiser.load_state_dict(saved["optimiser"])
+    run.critic.load_state_dict(saved["critic"])
+    run.critic_optimiser.load_state_dict(saved["critic_optimiser"])
