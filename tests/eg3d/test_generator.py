@@ -196,7 +196,9 @@ def test_a_configuration_survives_json(config):
 def test_an_unknown_field_is_named():
     data = asdict(GeneratorConfig.tiny())
     data["volume"]["colour"] = 3
-    with pytest.raises(ValueError, match=r"VolumeConfig .*unknown: \['colour'\]"):
+    with pytest.raises(
+        ValueError, match="VolumeConfig does not know the fields colour"
+    ):
         GeneratorConfig.from_json(data)
 
 

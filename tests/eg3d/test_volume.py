@@ -72,7 +72,7 @@ def test_constant_fog_has_the_closed_form_opacity(sharpness, raw, samples):
         return torch.full_like(points[..., 0], raw), torch.full_like(points, 0.25)
 
     features, _, alpha = volume.march_cells(
-        fog, rays, Sampling(samples, 0), sharpness=sharpness
+        fog, rays, Sampling(samples, 0), rules=VolumeConfig(sharpness=sharpness)
     )
     density = sharpness * math.log1p(math.exp(raw - 1))
     wanted = 1 - torch.exp(-density * (rays.far - rays.near))
@@ -86,7 +86,9 @@ def test_the_weighted_depth_of_fog_approaches_the_integral():
     def fog(points):
         return torch.full_like(points[..., 0], 1.0), points
 
-    depth = volume.march_cells(fog, rays, Sampling(2000, 0), sharpness=4.0)[1]
+    depth = volume.march_cells(
+        fog, rays, Sampling(2000, 0), rules=VolumeConfig(sharpness=4.0)
+    )[1]
     density, length = 4 * math.log(2), rays.far - rays.near
     mean = 1 / density - length / torch.expm1(density * length)
     # Cells are at most sqrt(3)/2000 long.
@@ -96,7 +98,7 @@ def test_the_weighted_depth_of_fog_approaches_the_integral():
 def test_a_ball_is_seen_where_it_is():
     rays = _rays(200)
     features, depth, alpha = volume.march_cells(
-        _ball, rays, Sampling(48, 96), sharpness=300.0
+        _ball, rays, Sampling(48, 96), rules=VolumeConfig(sharpness=300.0)
     )
     along = -(rays.origins * rays.directions).sum(-1)
     offset = (rays.origins + along[..., None] * rays.directions).norm(dim=-1)
@@ -120,7 +122,9 @@ def test_fine_samples_sharpen_the_surface():
     exact = along - (0.09 - offset.square()).clamp(min=0).sqrt()
 
     def error(samples):
-        depth = volume.march_cells(_ball, rays, samples, sharpness=300.0)[1]
+        depth = volume.march_cells(
+            _ball, rays, samples, rules=VolumeConfig(sharpness=300.0)
+        )[1]
         return (depth - exact)[hit].abs().mean()
 
     assert error(Sampling(12, 12)) < 0.5 * error(Sampling(24, 0))
@@ -129,9 +133,13 @@ def test_fine_samples_sharpen_the_surface():
 def test_given_depths_are_marched_as_drawn_ones():
     rays = _rays(20)
     t = volume.stratified_depths(rays.near, rays.far, Sampling(16, 0))
-    drawn = volume.march_cells(_ball, rays, Sampling(16, 0), sharpness=30.0)
+    drawn = volume.march_cells(
+        _ball, rays, Sampling(16, 0), rules=VolumeConfig(sharpness=30.0)
+    )
     order = torch.randperm(16, generator=torch.Generator().manual_seed(0))
-    given_ = volume.march_cells(_ball, rays, t[..., order], sharpness=30.0)
+    given_ = volume.march_cells(
+        _ball, rays, t[..., order], rules=VolumeConfig(sharpness=30.0)
+    )
     for a, b in zip(drawn, given_, strict=True):
         torch.testing.assert_close(a, b, atol=1e-12, rtol=0)
 
@@ -139,8 +147,12 @@ def test_given_depths_are_marched_as_drawn_ones():
 def test_rays_do_not_depend_on_each_other():
     rays = _rays(30)
     part = Rays(*(getattr(rays, n)[:, 7:9] for n in rays.__dataclass_fields__))
-    whole = volume.march_cells(_ball, rays, Sampling(12, 12), sharpness=30.0)
-    alone = volume.march_cells(_ball, part, Sampling(12, 12), sharpness=30.0)
+    whole = volume.march_cells(
+        _ball, rays, Sampling(12, 12), rules=VolumeConfig(sharpness=30.0)
+    )
+    alone = volume.march_cells(
+        _ball, part, Sampling(12, 12), rules=VolumeConfig(sharpness=30.0)
+    )
     for a, b in zip(whole, alone, strict=True):
         torch.testing.assert_close(a[:, 7:9], b, atol=0, rtol=0)
 
@@ -155,7 +167,9 @@ def test_the_midpoint_rule_sums_features_of_neighbours():
     def field(flat):
         return torch.sin(9 * flat).sum(-1), torch.cos(7 * flat)
 
-    found, depth, alpha = volume.march_midpoint(field, rays, sampling, sharpness=5.0)
+    found, depth, alpha = volume.march_midpoint(
+        field, rays, sampling, rules=VolumeConfig(sharpness=5.0)
+    )
     weights = volume.midpoint_weights(raw, t, 5.0)
     middle = (features[..., 1:, :] + features[..., :-1, :]) / 2
     wanted = 2 * (weights[..., None] * middle).sum(-2) - 1
@@ -163,6 +177,22 @@ def test_the_midpoint_rule_sums_features_of_neighbours():
     torch.testing.assert_close(alpha, weights.sum(-1), atol=1e-12, rtol=0)
     wanted = (weights * (t[..., 1:] + t[..., :-1]) / 2).sum(-1) / alpha
     torch.testing.assert_close(depth, wanted, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("march", [volume.march_cells, volume.march_midpoint])
+def test_a_white_background_shines_where_nothing_is(march):
+    rays = _rays(6)
+    black, white = (
+        march(
+            lambda p: (torch.sin(9 * p).sum(-1), p),
+            rays,
+            Sampling(9, 9),
+            rules=VolumeConfig(sharpness=5.0, background=background),
+        )
+        for background in ("black", "white")
+    )
+    wanted = black[0] + 2 * (1 - black[2])[..., None]
+    torch.testing.assert_close(white[0], wanted, atol=1e-12, rtol=0)
 
 
 def test_published_depths_include_both_ends_and_jitter_one_step():
@@ -211,7 +241,7 @@ def test_rays_past_the_box_have_an_empty_interval():
     torch.testing.assert_close(far, torch.tensor([[2.5, 2.0, 0.0]]))
     rays = Rays(origins, directions, near, far)
     _, depth, alpha = volume.march_cells(
-        lambda p: (p[..., 0] * 0 + 5, p), rays, Sampling(6, 6), sharpness=30.0
+        lambda p: (p[..., 0] * 0 + 5, p), rays, Sampling(6, 6), rules=VolumeConfig()
     )
     assert torch.isfinite(depth).all()
     torch.testing.assert_close(alpha, torch.tensor([[1.0, 0.0, 0.0]]))
@@ -281,7 +311,9 @@ def test_marching_has_true_gradients():
         def field(points):
             return points @ slope, torch.sin(points * slope)
 
-        return volume.march_cells(field, rays, Sampling(6, 0), sharpness=3.0)
+        return volume.march_cells(
+            field, rays, Sampling(6, 0), rules=VolumeConfig(sharpness=3.0)
+        )
 
     assert torch.autograd.gradcheck(outputs, (slope,))
 
@@ -302,7 +334,9 @@ def test_random_sampling_repeats_by_seed_and_leaves_the_global_state():
     def draw(seed):
         chance = torch.Generator().manual_seed(seed)
         sampling = Sampling(8, 8, generator=chance)
-        return volume.march_cells(_ball, rays, sampling, sharpness=3.0)[0]
+        return volume.march_cells(
+            _ball, rays, sampling, rules=VolumeConfig(sharpness=3.0)
+        )[0]
 
     assert torch.equal(draw(1), draw(1))
     assert not torch.equal(draw(1), draw(2))

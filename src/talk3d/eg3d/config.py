@@ -42,6 +42,8 @@ class GeneratorConfig:
     """How the backbone doubles sizes."""
     noise: bool = False
     """Whether the backbone adds noise maps."""
+    clamp: float | None = None
+    """Bound of the backbone's activations; none for no bound."""
     decoder_width: int = 64
     """Hidden units of the decoder."""
     decoder_activation: Activation = "leaky"
@@ -94,7 +96,8 @@ class GeneratorConfig:
         """Rebuild a configuration from its JSON form.
 
         Raises:
-            ValueError: if a field is unknown or missing.
+            ValueError: if a field is unknown. Missing fields, of files written
+                before the field existed, take their defaults.
         """
         nested = {"volume": VolumeConfig, "superres": SuperResolutionConfig}
         values = {
@@ -121,12 +124,11 @@ class GeneratorConfig:
 
 
 def _built(kind: Any, data: dict[str, Any]) -> Any:  # noqa: ANN401
-    known = {f.name for f in fields(kind)}
-    if set(data) != known:
-        unknown, missing = sorted(set(data) - known), sorted(known - set(data))
+    unknown = sorted(set(data) - {f.name for f in fields(kind)})
+    if unknown:
         message = (
-            f"{kind.__name__} does not fit this talk3d (unknown: {unknown}, missing:"
-            f" {missing}): use the version that wrote it"
+            f"{kind.__name__} does not know the fields {', '.join(unknown)}: use the"
+            " talk3d version that wrote them"
         )
         raise ValueError(message)
     values = {

@@ -86,8 +86,8 @@ class Rendering:
     """What the rays of a camera see."""
 
     features: Float[Tensor, "batch c height width"]
-    """-1 to 1, composited over -1; the first three channels are the raw colour, and
-    the fourth is the matte where the super-resolution gives one."""
+    """-1 to 1, over a background of -1 unless the configuration says white; the first
+    three channels are the raw colour."""
     depth: Float[Tensor, "batch 1 height width"]
     """Mean distance along the ray, world units."""
     alpha: Float[Tensor, "batch 1 height width"]
@@ -105,6 +105,7 @@ class Generator(nn.Module):
             rgb_channels=3 * config.plane_channels,
             upsampling=config.upsampling,
             noise="added" if config.noise else "absent",
+            clamp=config.clamp,
         )
         self.backbone = Backbone(
             Synthesis(config.plane_widths, blocks),
@@ -242,9 +243,7 @@ class Generator(nn.Module):
         rays = self._rays(origins, directions)
         if rules.march == "midpoint":
             field = functools.partial(self.query, planes)
-            return volume.march_midpoint(
-                field, rays, samples, sharpness=rules.sharpness
-            )
+            return volume.march_midpoint(field, rays, samples, rules=rules)
         return self._by_item(planes, rays, [samples] * len(origins))
 
     def march(
@@ -309,7 +308,7 @@ class Generator(nn.Module):
                 functools.partial(self.query, item),
                 ray,
                 sample,
-                sharpness=self.config.volume.sharpness,
+                rules=self.config.volume,
             )
             for item, ray, sample in zip(
                 planes.split(1), rays.items(), samples, strict=True

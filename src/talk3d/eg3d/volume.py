@@ -73,6 +73,8 @@ class VolumeConfig:
     """Side of the box the planes cover, world units, centred on the origin."""
     march: March = "cells"
     """How samples along a ray are combined."""
+    background: Literal["black", "white"] = "black"
+    """What all features are composited over: -1 or 1."""
     interval: tuple[float, float] | None = None
     """First and last depth, world units; none: where the ray crosses the box."""
     sharpness: float = 30.0
@@ -241,8 +243,7 @@ def midpoint_weights(
 ) -> Float[Tensor, "batch rays samples-1"]:
     """Return the weights of the intervals between samples, midpoint rule.
 
-    Written with the published rounding: where almost nothing is seen, the mean depth
-    hangs on it.
+    Rounded as published: where almost nothing is seen, the mean depth hangs on it.
     """
     density = positive_density((raw[..., 1:] + raw[..., :-1]) / 2, sharpness)
     alpha = 1.0 - torch.exp(-density * (t[..., 1:] - t[..., :-1]))
@@ -301,7 +302,7 @@ def march_cells(
     rays: Rays,
     samples: Sampling | Float[Tensor, "batch rays samples"],
     *,
-    sharpness: float,
+    rules: VolumeConfig,
 ) -> Marched:
     """Render rays with one cell per sample.
 
@@ -309,22 +310,22 @@ def march_cells(
         field: evaluates raw density and features (0 to 1) at points.
         rays: where to look.
         samples: how to spread the depths, or the depths themselves.
-        sharpness: factor on densities.
+        rules: factor on densities and background.
 
     Returns:
-        Features composited over -1, mean depth (the far end where nothing is), and
+        Features over the background, mean depth (the far end where nothing is), and
         opacity.
     """
     given = isinstance(samples, Tensor)
     t = samples if given else stratified_depths(rays.near, rays.far, samples)
     raw, features = _evaluated(field, rays, t)
-    density, parts = positive_density(raw, sharpness), [features]
+    density, parts = positive_density(raw, rules.sharpness), [features]
     if not given and samples.fine:
         with torch.no_grad():
             edges = cell_edges(t, rays.near, rays.far)
             fine = importance_depths(edges, cell_weights(density, edges), samples)
         raw, features = _evaluated(field, rays, fine)
-        density = torch.cat([density, positive_density(raw, sharpness)], dim=-1)
+        density = torch.cat([density, positive_density(raw, rules.sharpness)], dim=-1)
         t, parts = torch.cat([t, fine], dim=-1), [*parts, features]
     ordered, order = t.sort(dim=-1)
     edges = cell_edges(ordered, rays.near, rays.far)
@@ -333,11 +334,11 @@ def march_cells(
     seen = (weights * ordered).sum(-1) / alpha.clamp(min=_NOTHING)
     depth = torch.where(alpha > _NOTHING, seen, rays.far)
     mixed = _mixed(torch.zeros_like(weights).scatter(-1, order, weights), parts)
-    return 2 * mixed - 1, depth, alpha
+    return _over(rules.background, mixed, alpha), depth, alpha
 
 
 def march_midpoint(
-    field: Field, rays: Rays, sampling: Sampling, *, sharpness: float
+    field: Field, rays: Rays, sampling: Sampling, *, rules: VolumeConfig
 ) -> Marched:
     """Render rays as the published networks do, by the midpoint rule.
 
@@ -349,20 +350,25 @@ def march_midpoint(
     parts = [features]
     if sampling.fine:
         with torch.no_grad():
-            weights = midpoint_weights(raw, t, sharpness)
+            weights = midpoint_weights(raw, t, rules.sharpness)
             fine = midpoint_importance_depths(t, weights, sampling)
         fine_raw, features = _evaluated(field, rays, fine)
         raw = torch.cat([raw, fine_raw], dim=-1)
         t, parts = torch.cat([t, fine], dim=-1), [*parts, features]
     ordered, order = t.sort(dim=-1)
-    weights = midpoint_weights(raw.gather(-1, order), ordered, sharpness)
+    weights = midpoint_weights(raw.gather(-1, order), ordered, rules.sharpness)
     alpha = weights.sum(-1)
     middle = (ordered[..., 1:] + ordered[..., :-1]) / 2
     depth = ((weights * middle).sum(-1) / alpha).nan_to_num(float("inf"))
     depth = depth.clamp(ordered.min(), ordered.max())
     shared = functional.pad(weights, (0, 1)) + functional.pad(weights, (1, 0))
     mixed = _mixed(torch.zeros_like(shared).scatter(-1, order, shared / 2), parts)
-    return 2 * mixed - 1, depth, alpha
+    return _over(rules.background, mixed, alpha), depth, alpha
+
+
+def _over(background: str, mixed: Tensor, alpha: Tensor) -> Tensor:
+    white = (1 - alpha)[..., None] if background == "white" else 0.0
+    return 2 * (mixed + white) - 1
 
 
 def _evaluated(field: Field, rays: Rays, t: Tensor) -> tuple[Tensor, Tensor]:
