@@ -24,10 +24,8 @@ moved back, and laid over the mouth box of the widest opening with a soft rim.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import torch
@@ -35,7 +33,7 @@ from jaxtyping import Float, Int, UInt8
 from scipy.ndimage import gaussian_filter
 
 from talk3d.audio import MelConfig, audio_windows, log_mel
-from talk3d.evaluate.material import Shots, Truth, decode
+from talk3d.evaluate.material import Shots, Truth, decode, encode
 from talk3d.evaluate.regions import LIPS_OUTER, box_around
 from talk3d.face import LEFT_EYE, RIGHT_EYE
 
@@ -105,17 +103,7 @@ def training_frames(truth: Truth) -> Int[np.ndarray, " training"]:
 def reencode(truth: Truth, scratch: Path) -> Shots:
     """Write the truth as H.264 (crf 18, 4:2:0) and read it back."""
     path = scratch / "reencoded.mp4"
-    with av.open(str(path), "w") as container:
-        rate = Fraction(truth.fps).limit_denominator(1001)
-        stream = container.add_stream("libx264", rate=rate, options={"crf": str(_CRF)})
-        assert isinstance(stream, av.VideoStream)
-        stream.width, stream.height = (side // 2 * 2 for side in truth.size)
-        stream.pix_fmt = "yuv420p"
-        for k in range(truth.count):
-            even = truth.frame(k)[: stream.height, : stream.width]
-            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(even))
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
+    encode(path, truth.frame, count=truth.count, fps=truth.fps, crf=_CRF)
     clip = decode(path, scratch / "reencoded.rgb", fps=truth.fps)
 
     def frame(k: int) -> np.ndarray:

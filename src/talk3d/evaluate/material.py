@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -25,6 +27,7 @@ __all__ = [
     "Shots",
     "Truth",
     "decode",
+    "encode",
     "fit",
     "open_truth",
     "placed",
@@ -179,6 +182,40 @@ def decode(path: Path, scratch: Path, *, fps: float) -> Clip:
         )
     frames = np.memmap(scratch, np.uint8, "r", shape=(count, *shape))
     return Clip(path.name, frames, sound_of(path))
+
+
+def encode(
+    path: Path,
+    shots: Shots,
+    *,
+    count: int,
+    fps: float,
+    crf: int,
+    wave: Wave | None = None,
+) -> None:
+    """Write H.264 (4:2:0; an odd last row or column is dropped), with AAC sound."""
+    with av.open(str(path), "w") as container:
+        rate = Fraction(fps).limit_denominator(1001)
+        stream = container.add_stream("libx264", rate=rate, options={"crf": str(crf)})
+        first = shots(0)
+        stream.height, stream.width = (side // 2 * 2 for side in first.shape[:2])
+        stream.pix_fmt = "yuv420p"
+        voice = None
+        if wave is not None:
+            voice = container.add_stream("aac", rate=AUDIO_RATE, layout="mono")
+        for k in range(count):
+            even = shots(k)[: stream.height, : stream.width]
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(even))
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+        if voice is not None and wave is not None:
+            sound = av.AudioFrame.from_ndarray(
+                wave[None].astype(np.float32), format="fltp", layout="mono"
+            )
+            sound.sample_rate = AUDIO_RATE
+            sound.pts = 0
+            container.mux(voice.encode(sound))
+            container.mux(voice.encode())
 
 
 def sound_of(path: Path) -> Wave | None:

@@ -1,17 +1,16 @@
 """Judge a result video against a subject's test part or another video.
 
 In: files. Out: a `Report`, and in the folder `report.json`, `frames.npz` (every score
-of every row per frame) and `strips/` (mouths, eyes, whole frames).
+of every row per frame), `strips/` (mouths, eyes, whole frames), `player.mp4` (truth and
+result side by side) and `report.html`, which holds all of it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +20,30 @@ from talk3d.evaluate import align, controls, material, scores, strips
 from talk3d.evaluate.align import Lag, Place
 from talk3d.evaluate.controls import Row
 from talk3d.evaluate.material import Shots
+from talk3d.evaluate.page import write_page
 from talk3d.evaluate.points import face_scale, lip_distance, lip_gap
+from talk3d.evaluate.report import (
+    DELIVERED,
+    RESULT,
+    TRUTH_ROWS,
+    Report,
+    as_json,
+    bars,
+)
 from talk3d.evaluate.scores import PerFrame, Score, Track
 from talk3d.face import FaceNets, model_files
 
-__all__ = ["Bar", "EvaluateConfig", "Report", "evaluate"]
+__all__ = ["EvaluateConfig", "evaluate"]
 
-RESULT = "result"
-DELIVERED = "result, as delivered"
-_BETTER = 0.9
-_PSNR_AIM, _SHARPNESS_AIM, _JITTER_AIM = 26.0, 0.6, 1.2
-_TRUTHS = ("truth", "truth re-encoded", "truth at 64 px", "truth, mouth frozen")
+_RATE = 16_000
+_SHEETS = {
+    "talking/mouths": "Talking mouths, from shut to open",
+    "talking/eyes": "Eyes at the same moments",
+    "evenly/mouths": "Mouths, evenly over time",
+    "evenly/eyes": "Eyes, evenly over time",
+    "evenly/frames": "Whole frames, evenly over time",
+    "talking/frames": "Whole frames, from shut to open mouth",
+}
 
 
 @dataclass(frozen=True)
@@ -59,50 +71,6 @@ class EvaluateConfig:
             )
         if self.moments < 1:
             raise ValueError(f"moments is {self.moments}; give at least 1.")
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One aim and whether it is met."""
-
-    name: str
-    """What is asked."""
-    value: float
-    """What was measured."""
-    aim: float
-    """The bar."""
-    met: bool
-    """Whether the value is on the right side of it."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """What was found; written as `report.json`."""
-
-    result: str
-    """File name of the result."""
-    reference: str
-    """Name of the subject or video."""
-    frames: int
-    """Judged frames."""
-    first: int
-    """The recording's frame that was judged first."""
-    fps: float
-    """Frames per second."""
-    size: tuple[int, int]
-    """Width and height the numbers were measured at."""
-    place: Place
-    """Where in the result the judged part was found."""
-    lag: Lag
-    """By how much the result's pictures are late."""
-    rows: dict[str, dict[str, Score]]
-    """Scores by row, the result first."""
-    bars: list[Bar]
-    """The aims."""
-    notes: list[str] = field(default_factory=list)
-    """What a reader must know."""
-    missing: dict[str, str] = field(default_factory=dict)
-    """What was not computed, and why."""
 
 
 def evaluate(
@@ -338,8 +306,8 @@ class _Session:
     def report(self) -> Report:
         """Gather what was found."""
         truth = self._truth
-        order = [label for label in self._summary if label not in _TRUTHS]
-        order += [label for label in _TRUTHS if label in self._summary]
+        order = [label for label in self._summary if label not in TRUTH_ROWS]
+        order += [label for label in TRUTH_ROWS if label in self._summary]
         rows = {label: self._summary[label] for label in order}
         return Report(
             result=self._clip.name,
@@ -351,7 +319,7 @@ class _Session:
             place=self._place,
             lag=self._lag,
             rows=rows,
-            bars=_bars(rows),
+            bars=bars(rows),
             notes=self._notes,
             missing=self._missing,
         )
@@ -359,7 +327,7 @@ class _Session:
     def write(self, report: Report, out: Path) -> None:
         """Write report.json, frames.npz and the strips."""
         with write_atomically(out / "report.json") as path:
-            path.write_text(json.dumps(_plain(dataclasses.asdict(report)), indent=1))
+            path.write_text(as_json(report))
         arrays = {
             f"{label}/{name}": values
             for label, frames in self._frames.items()
@@ -367,31 +335,62 @@ class _Session:
         }
         with write_atomically(out / "frames.npz") as path, path.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
-        self._write_strips(out / "strips")
+        sheets = self._write_strips(out / "strips")
+        player = out / "player.mp4"
+        self._write_player(player)
+        write_page(
+            report,
+            self._frames,
+            strips=sheets,
+            player=player,
+            out=out / "report.html",
+        )
 
-    def _write_strips(self, folder: Path) -> None:
+    def _write_player(self, path: Path) -> None:
+        """Encode truth and result side by side with the result's sound."""
+        truth, result = self._truth, self._rows[0][1]
+        wave = self._clip.wave
+        if wave is not None:
+            first = round((self._place.start + self._moments.start) / truth.fps * _RATE)
+            length = round(truth.count / truth.fps * _RATE)
+            wave = np.pad(wave, (max(-first, 0), length))[max(first, 0) :][:length]
+        material.encode(
+            path,
+            lambda k: np.concatenate([truth.frame(k), result(k)], axis=1),
+            count=truth.count,
+            fps=truth.fps,
+            crf=18,
+            wave=wave,
+        )
+
+    def _write_strips(self, folder: Path) -> dict[str, Path]:
         """Save strips at evenly spaced moments and at talking ones."""
         truth, track = self._truth, self._tracks.get("truth")
         stored = truth.stored_landmarks
         known = stored if stored is not None else _normalised(track, truth.size)
         if known is None:
-            return
+            return {}
         seen = np.flatnonzero(np.isfinite(known).all(axis=(1, 2)))
         if len(seen) == 0:
-            return
+            return {}
         shown = [row for row in self._rows if row[0] != "truth"]
         rows = [("truth", truth.frame), *shown]
         pixels = known * np.asarray(truth.size, np.float32)
         gap = lip_gap(pixels, scale=face_scale(pixels))
         even = strips.pick_evenly(range(len(seen)), self._config.moments)
         picks = {
-            "evenly": [int(seen[place]) for place in even],
             "talking": strips.pick_talking(gap, self._config.moments),
+            "evenly": [int(seen[place]) for place in even],
         }
+        sheets = {}
         for name, pick in picks.items():
             videos = {label: [shots(k) for k in pick] for label, shots in rows}
             columns = [f"{(truth.first + k) / truth.fps:.2f} s" for k in pick]
-            strips.face_strips(videos, known[pick], folder / name, columns=columns)
+            paths = strips.face_strips(
+                videos, known[pick], folder / name, columns=columns
+            )
+            sheets |= {_SHEETS[f"{name}/{path.stem}"]: path for path in paths}
+        return {title: sheets[title] for title in _SHEETS.values()}
 
 
 def _normalised(track: Track | None, size: tuple[int, int]) -> Track | None:
@@ -402,41 +401,3 @@ def _floor(track: Track, stored: Track) -> float:
     """Measure the landmark net's own error: LMD of the truth against stored points."""
     distance = lip_distance(track, stored, scale=face_scale(stored))
     return float(np.nanmean(distance))
-
-
-def _bars(rows: Mapping[str, Mapping[str, Score]]) -> list[Bar]:
-    """Hold the result against the aims of docs/protocol.md."""
-    own, bars = rows[RESULT], []
-    for name, aim in {
-        "matte/psnr": _PSNR_AIM,
-        "matte/sharpness": _SHARPNESS_AIM,
-        "mouth/sharpness": _SHARPNESS_AIM,
-        "eyes/sharpness": _SHARPNESS_AIM,
-    }.items():
-        if name in own:
-            value = own[name].mean
-            bars.append(Bar(f"{name} at least", value, aim, value >= aim))
-    if "face/jitter" in own:
-        value = own["face/jitter"].mean
-        met = value <= _JITTER_AIM
-        bars.append(Bar("face/jitter at most", value, _JITTER_AIM, met))
-    for label, row in rows.items():
-        if label in (RESULT, DELIVERED, "mean frame", *_TRUTHS):
-            continue
-        for name in ("lips/lmd", "mouth/mae"):
-            if name in own and name in row and row[name].mean > 0:
-                value = own[name].mean / row[name].mean
-                title = f"{name} against {label}, at most"
-                bars.append(Bar(title, value, _BETTER, value <= _BETTER))
-    return bars
-
-
-def _plain(value: object) -> object:
-    """Make a tree of JSON: tuples to lists, numbers that are not finite to null."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
