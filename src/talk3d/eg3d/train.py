@@ -30,7 +30,13 @@ from talk3d.eg3d.images import image_losses
 from talk3d.eg3d.points import point_loss, sample_points
 from talk3d.eg3d.stylegan2 import Linear
 
-__all__ = ["LINEAR_RATE", "PriorTrainConfig", "parameter_groups", "train_prior"]
+__all__ = [
+    "LINEAR_RATE",
+    "PriorTrainConfig",
+    "load_weights",
+    "parameter_groups",
+    "train_prior",
+]
 
 LINEAR_RATE = 10.0
 """Step size of linear layers over that of convolutions.
@@ -135,6 +141,19 @@ def train_prior(
             if state.step % config.checkpoint_steps == 0 or state.step == config.steps:
                 _save(state, run, config, trained)
             yield metrics
+
+
+def load_weights(run: Path) -> dict[str, Tensor]:
+    """Return the averaged weights and the codes of a run, for ``train_prior``.
+
+    Raises:
+        FileNotFoundError: if the folder holds no run.
+    """
+    if not (run / "state.pt").is_file():
+        message = f"{run} holds no training run: give the folder of a prior's training"
+        raise FileNotFoundError(message)
+    saved = torch.load(run / "state.pt", weights_only=True)
+    return saved["average"] | {"codes": saved["codes"]["weight"]}
 
 
 def _seed(config: PriorTrainConfig, step: int) -> int:

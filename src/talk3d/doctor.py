@@ -1,0 +1,54 @@
+"""What this machine can do, and what to install for more."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+
+__all__ = ["examine"]
+
+
+def examine() -> Iterator[str]:
+    """Yield one sentence per finding."""
+    import torch
+
+    from talk3d.avatar import bfloat16_is_fast
+    from talk3d.face import model_files
+
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+    yield f"python {sys.version.split()[0]}, torch {torch.__version__}, {cores} cores"
+    if torch.cuda.is_available():
+        yield f"CUDA: {torch.cuda.get_device_name(0)}"
+    else:
+        yield "CUDA: none; everything runs on the CPU"
+    speed = "yes, networks run in it" if bfloat16_is_fast() else "no, float32 is used"
+    yield f"bfloat16 in hardware: {speed}"
+    try:
+        yield f"face networks: {model_files(offline=True)}"
+    except (OSError, ValueError):
+        yield "face networks: not here yet; fetched at the first create"
+    if importlib.util.find_spec("moderngl") is None:
+        yield "synthetic people: no; pip install 'talk3d[synth]'"
+    else:
+        yield f"synthetic people: {_opengl()}"
+    if shutil.which("espeak-ng") is None:
+        yield "synthetic voices: no; install espeak-ng"
+    else:
+        yield "synthetic voices: yes, espeak-ng"
+
+
+def _opengl() -> str:
+    """Try OpenGL in another process, since drivers can end the process."""
+    code = (
+        "import moderngl;"
+        "c=moderngl.create_context(standalone=True,backend='egl');"
+        "print(c.info['GL_RENDERER'])"
+    )
+    result = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    if result.returncode != 0:
+        return "no OpenGL; install libegl1 and libgl1-mesa-dri, or a GPU driver"
+    return f"yes, OpenGL on {result.stdout.strip()}"

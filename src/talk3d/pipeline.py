@@ -1,0 +1,279 @@
+"""The whole path: a video in, an avatar out; an avatar and sound in, a video out.
+
+Composes the verbs. Everything a run makes lies in its work folder, so the same
+command goes on where it stopped.
+"""
+
+import json
+import logging
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageColor
+
+from talk3d.animator.train import AnimatorTrainConfig, train_animator
+from talk3d.audio import load_audio
+from talk3d.avatar import Avatar, View, load_avatar, save_avatar
+from talk3d.camera import orbit_label
+from talk3d.checkpoint import file_sha256, write_atomically
+from talk3d.dataset import Subject
+from talk3d.person import Person, load_person, save_person
+from talk3d.personalize import PersonalizeConfig, personalize
+from talk3d.preprocess.run import PreprocessConfig, preprocess
+from talk3d.video import write_video
+
+__all__ = [
+    "CreateConfig",
+    "SpeakConfig",
+    "create",
+    "personalize_subject",
+    "speak",
+    "train_subject",
+    "yaw_sheet",
+]
+
+_LOG = logging.getLogger(__name__)
+_SAMPLE_RATE = 16_000
+_DISK_BYTES = 2_000_000_000
+_PREVIEW_SECONDS = 120.0
+_SHEET_YAWS = (-60, -45, -30, 0, 30, 45, 60)
+Report = Callable[[str, float], None]
+"""Receives the stage and the finished part of it, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class CreateConfig:
+    """How an avatar is made."""
+
+    preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
+    """Reading the video."""
+    personalize: PersonalizeConfig = field(default_factory=PersonalizeConfig)
+    """Fitting the person."""
+    animator: AnimatorTrainConfig = field(default_factory=AnimatorTrainConfig)
+    """Learning to speak."""
+
+
+@dataclass(frozen=True)
+class SpeakConfig:
+    """How a video of an avatar is made."""
+
+    view: str = "recorded"
+    """``recorded``, ``front``, ``orbit`` or degrees as ``YAW,PITCH``."""
+    background: str = "keep"
+    """``keep``, a colour name or ``#rrggbb``, or a picture file."""
+    seed: int = 0
+    """Source of the motion past the end of the recording."""
+
+
+def create(
+    video: Path,
+    out: Path,
+    prior: Path,
+    work: Path,
+    config: CreateConfig,
+    report: Report,
+) -> None:
+    """Make an avatar from a video; goes on where an earlier run stopped.
+
+    Args:
+        video: the person talking.
+        out: destination of the avatar.
+        prior: file of the prior.
+        work: folder for everything in between.
+        config: how.
+        report: receives progress.
+
+    Raises:
+        ValueError: if the video cannot be used, or the work folder belongs to
+            another video or configuration.
+        OSError: if there is too little disk space.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    _check_disk(work)
+    _claim(work, video, prior, config)
+    subject = work / "subject"
+    if not (subject / "subject.json").is_file():
+        preprocess(video, subject, config.preprocess, report)
+    generator = work / "generator.safetensors"
+    if not generator.is_file():
+        personalize_subject(subject, prior, generator, config.personalize, report)
+    train_subject(subject, generator, out, config.animator, report)
+
+
+def personalize_subject(
+    subject: Path, prior: Path, out: Path, config: PersonalizeConfig, report: Report
+) -> None:
+    """Fit the prior to a subject and write a generator file."""
+    state = out.with_suffix(".state")
+    fitted: Person | None = None
+    preview = _Preview(out.with_suffix(".png"))
+    steps = personalize(Subject.open(subject), prior, config, state=state)
+    for stage, step, length, person in steps:
+        report(stage, step / length)
+        preview.offer(person)
+        fitted = person
+    if fitted is None:
+        message = f"{state} is already finished but {out} is missing: remove {state}"
+        raise ValueError(message)
+    save_person(out, fitted, subject=subject, prior=prior)
+    state.unlink(missing_ok=True)
+
+
+def train_subject(
+    subject: Path,
+    generator: Path,
+    out: Path,
+    config: AnimatorTrainConfig,
+    report: Report,
+) -> None:
+    """Teach a personalised generator to speak and write an avatar file."""
+    opened, person = Subject.open(subject), load_person(generator)
+    state = generator.parent / "animator.state"
+    trained = None
+    steps = train_animator(opened, person, config, state=state)
+    for stage, step, length, animator in steps:
+        report(stage, step / length)
+        trained = animator
+    if trained is None:
+        message = f"{state} is already finished: remove it to train again"
+        raise ValueError(message)
+    avatar = Avatar.of(opened, person, trained)
+    save_avatar(
+        out,
+        avatar,
+        parents={
+            "generator": file_sha256(generator),
+            "subject": file_sha256(subject / "subject.json"),
+        },
+    )
+    state.unlink(missing_ok=True)
+
+
+def speak(
+    avatar: Path, speech: Path, out: Path, config: SpeakConfig, report: Report
+) -> None:
+    """Write a video of an avatar saying a sound file.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if a file cannot be used.
+    """
+    wave = load_audio(speech).numpy()
+    loaded = load_avatar(avatar)
+    view = View.parse(config.view)
+    backdrop = background(config.background, loaded)
+    count = max(1, math.ceil(len(wave) / _SAMPLE_RATE * loaded.fps))
+
+    def frames() -> Iterator[UInt8[np.ndarray, "size size 3"]]:
+        pictures = loaded.speak(wave, view, seed=config.seed)
+        for index, picture in enumerate(pictures):
+            report("speak", (index + 1) / count)
+            yield composite(picture, backdrop)
+
+    write_video(out, frames(), fps=loaded.fps, audio=speech)
+
+
+def background(text: str, avatar: Avatar) -> Float[np.ndarray, "size size 3"]:
+    """Return the background picture, 0 to 1.
+
+    Raises:
+        ValueError: if the text is neither ``keep`` nor a colour nor a picture file.
+    """
+    plate = avatar.plate.permute(1, 2, 0).numpy()
+    if text == "keep":
+        return plate.astype(np.float32) / 255
+    if Path(text).is_file():
+        with Image.open(text) as image:
+            fitted = image.convert("RGB").resize(plate.shape[:2])
+        return np.asarray(fitted, np.float32) / 255
+    try:
+        colour = ImageColor.getrgb(text)[:3]
+    except ValueError as error:
+        message = (
+            f"the background {text!r} is not known: give keep, a colour such as grey"
+            " or #204060, or the path of a picture"
+        )
+        raise ValueError(message) from error
+    return np.broadcast_to(np.asarray(colour, np.float32) / 255, plate.shape).copy()
+
+
+def composite(
+    picture: UInt8[np.ndarray, "size size 4"],
+    backdrop: Float[np.ndarray, "size size 3"],
+) -> UInt8[np.ndarray, "size size 3"]:
+    """Lay a straight RGBA picture over a background."""
+    alpha = picture[..., 3:].astype(np.float32) / 255
+    mixed = picture[..., :3] * alpha + 255 * backdrop * (1 - alpha)
+    return (mixed + 0.5).clip(0, 255).astype(np.uint8)
+
+
+@torch.no_grad()
+def yaw_sheet(person: Person) -> UInt8[np.ndarray, "size width 3"]:
+    """Draw the neutral person from -60 to 60 degrees of yaw on grey."""
+    generator, w = person.generator, person.neutral()
+    planes = generator.planes(w)
+    tiles = []
+    for yaw in _SHEET_YAWS:
+        label = orbit_label(math.radians(yaw), 0.0)[None]
+        rendering = generator.render(planes, label, generator.sampling())
+        picture = (generator.upsample(rendering, w)[0] + 1) / 2
+        tiles.append(picture[:3] + 0.5 * (1 - picture[3:]))
+    sheet = torch.cat(tiles, dim=2).clamp(0, 1).permute(1, 2, 0)
+    return (255 * sheet + 0.5).to(torch.uint8).numpy()
+
+
+class _Preview:
+    """Writes a picture of the person every two minutes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._due = time.monotonic() + _PREVIEW_SECONDS
+
+    def offer(self, person: Person) -> None:
+        if time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + _PREVIEW_SECONDS
+        with write_atomically(self._path) as temporary:
+            Image.fromarray(yaw_sheet(person)).save(temporary)
+
+
+def _check_disk(work: Path) -> None:
+    free = shutil.disk_usage(work).free
+    if free < _DISK_BYTES:
+        message = (
+            f"{work} has {free / 1e9:.1f} GB left and {_DISK_BYTES / 1e9:.0f} GB are"
+            " needed: free some space or give another --work folder"
+        )
+        raise OSError(message)
+
+
+def _claim(work: Path, video: Path, prior: Path, config: CreateConfig) -> None:
+    """Bind the work folder to this video, prior and configuration."""
+    for path, what in ((video, "video"), (prior, "prior")):
+        if not path.is_file():
+            message = f"no {what} at {path}: check the name"
+            raise FileNotFoundError(message)
+    mine = {
+        "video": file_sha256(video),
+        "prior": file_sha256(prior),
+        "config": json.loads(json.dumps(asdict(config), default=str)),
+    }
+    note = work / "run.json"
+    if not note.is_file():
+        note.write_text(json.dumps(mine, indent=1))
+        return
+    theirs = json.loads(note.read_text())
+    differing = [name for name in mine if theirs.get(name) != mine[name]]
+    if differing:
+        message = (
+            f"the work folder {work} belongs to a run with another"
+            f" {' and '.join(differing)}: give another --work folder or remove it"
+        )
+        raise ValueError(message)
