@@ -102,14 +102,15 @@ def _real(name: str) -> tuple[np.ndarray, np.ndarray]:
     return lip_gap(track, scale=face_scale(track)), read_audio(path, end=SECONDS)
 
 
-# 40 ms is one frame, the promised accuracy. hdtf_m1: see docs/protocol.md; by eye, lips
-# are shut two frames before the sound stops, so 0.08 s is taken as the truth.
+# 40 ms is one frame, the promised accuracy. hdtf_m1 is labelled as in sync, but its lips
+# are shut two to three frames before the sound stops, and a linear map from sound to lip
+# gap, fitted on the GRID clips and obama_avfix only, fits it best at 0.10 s.
 @pytest.mark.parametrize(
     ("name", "truth"),
     [
         ("obama_wh_20s_450_orig.mp4", 0.24),
         ("obama_wh_19s_450_avfix.mp4", 0.0),
-        ("hdtf_m1_60s_256.mp4", 0.08),
+        ("hdtf_m1_60s_256.mp4", 0.10),
         ("latentsync_demo2_20s_1080p.mp4", 0.04),
     ],
 )
