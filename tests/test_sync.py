@@ -102,9 +102,9 @@ def _real(name: str) -> tuple[np.ndarray, np.ndarray]:
     return lip_gap(track, scale=face_scale(track)), read_audio(path, end=SECONDS)
 
 
-# 40 ms is one frame, the promised accuracy. hdtf_m1 is labelled as in sync, but its lips
-# are shut two to three frames before the sound stops, and a linear map from sound to lip
-# gap, fitted on the GRID clips and obama_avfix only, fits it best at 0.10 s.
+# 40 ms is one frame, the promised accuracy. hdtf_m1 is labelled as in sync, but its
+# lips are shut two to three frames before the sound stops, and a linear map from sound
+# to lip gap, fitted on the GRID clips and obama_avfix only, fits it best at 0.10 s.
 @pytest.mark.parametrize(
     ("name", "truth"),
     [
