@@ -73,5 +73,5 @@ def test_points_behind_the_camera_have_negative_depth():
 
 
 def test_a_focal_length_must_be_positive():
-    with pytest.raises(ValueError, match="focal length 0.0"):
+    with pytest.raises(ValueError, match=r"focal length 0\.0"):
         camera.intrinsics_matrix(0.0)

@@ -172,7 +172,7 @@ class Avatar:
         tokens = self.animator.config.tokens
         w = self.person.neutral()
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            identity = generator.planes(w)[0]
+            identity = self.person.planes(w)[0]
             encoded = self.animator.encode(identity)
         for rows in torch.arange(len(cameras)).split(_BATCH):
             windows = audio_windows(

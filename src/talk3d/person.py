@@ -14,7 +14,8 @@ from torch import Tensor
 
 from talk3d.checkpoint import file_sha256, half_precision, load_model, save_model
 from talk3d.eg3d.condition import condition_vector
-from talk3d.eg3d.generator import Generator, GeneratorConfig
+from talk3d.eg3d.config import GeneratorConfig
+from talk3d.eg3d.generator import Generator
 
 __all__ = [
     "Person",
@@ -38,6 +39,8 @@ class Person:
     """Identity code."""
     offset: Float[Tensor, "1 layers w"]
     """W+ offset, shared by all frames."""
+    detail: Float[Tensor, "3 channels height width"]
+    """Added to all planes: what the network's weights are slow to say of the person."""
 
     def styles(
         self, expression: Float[Tensor, "batch 53"], gaze: Float[Tensor, "batch 4"]
@@ -46,6 +49,12 @@ class Person:
         condition = condition_vector(expression, gaze)
         w = self.generator.map(self.z.expand(len(expression), -1), condition)
         return w + self.offset
+
+    def planes(
+        self, w: Float[Tensor, "batch layers w"]
+    ) -> Float[Tensor, "batch 3 channels height width"]:
+        """Return the person's tri-planes for style vectors."""
+        return self.generator.planes(w) + self.detail
 
     def neutral(self) -> Float[Tensor, "1 layers w"]:
         """Return the style vectors with sealed lips and straight gaze."""
@@ -56,7 +65,10 @@ def average_person(generator: Generator) -> Person:
     """Return the prior's average person, from which inversion starts."""
     z = generator.z_avg.clone()[None]
     layers, width = generator.num_layers, generator.config.w_dim
-    return Person(generator, z, torch.zeros(1, layers, width))
+    rules = generator.config
+    size = rules.plane_size
+    detail = torch.zeros(3, rules.plane_channels, size, size)
+    return Person(generator, z, torch.zeros(1, layers, width), detail)
 
 
 def save_person(path: Path, person: Person, *, subject: Path, prior: Path) -> None:
@@ -77,7 +89,8 @@ def person_state(person: Person) -> dict[str, Tensor]:
     """Return all weights of a person by name."""
     network = person.generator.state_dict()
     state = {f"{_PREFIX}{name}": value for name, value in network.items()}
-    return state | {"z": person.z.detach(), "offset": person.offset.detach()}
+    codes = {"z": person.z, "offset": person.offset, "detail": person.detail}
+    return state | {name: value.detach() for name, value in codes.items()}
 
 
 def load_person(path: Path) -> Person:
@@ -101,4 +114,5 @@ def person_from_state(config: dict[str, Any], state: dict[str, Tensor]) -> Perso
     }
     generator.load_state_dict(weights)
     generator.requires_grad_(False)
-    return Person(generator, state["z"].float(), state["offset"].float())
+    codes = (state[name].float() for name in ("z", "offset", "detail"))
+    return Person(generator, *codes)

@@ -60,6 +60,8 @@ class PersonalizeConfig:
     """Adam step size of code and offset."""
     learning_rate: float = 1.5e-3
     """Adam step size of the weights, falling to a twentieth along a cosine."""
+    detail_learning_rate: float = 1e-2
+    """Adam step size of the planes' detail."""
     feature_weight: float = 3.0
     """How much more pixels of eyes and mouth count."""
     locality: float = 0.5
@@ -141,6 +143,7 @@ def _enter(run: _Run, stage: int, config: PersonalizeConfig) -> None:
     person, inverting = run.person, stage == 0
     person.z.requires_grad_(inverting)
     person.offset.requires_grad_(inverting)
+    person.detail.requires_grad_(stage == 1)
     person.generator.requires_grad_(stage == 1)
     if inverting:
         rate = config.code_learning_rate
@@ -149,7 +152,11 @@ def _enter(run: _Run, stage: int, config: PersonalizeConfig) -> None:
     else:
         others, linear = parameter_groups(person.generator)
         rate = config.learning_rate
-        groups = [(others, rate), (linear, LINEAR_RATE / 3 * rate)]
+        groups = [
+            (others, rate),
+            (linear, LINEAR_RATE / 3 * rate),
+            ([person.detail], config.detail_learning_rate),
+        ]
         betas = (0.0, 0.99)
     run.optimiser = torch.optim.Adam(
         [{"params": group, "lr": r, "start": r} for group, r in groups], betas=betas
@@ -205,8 +212,7 @@ def _picture_terms(
     generator = person.generator
     with torch.autocast("cpu", torch.bfloat16, enabled=config.half):
         w = person.styles(batch.expression, batch.gaze)
-        planes = generator.planes(w)
-    planes = planes.float()
+        planes = person.planes(w)
     rendering = generator.render(
         planes, batch.camera, Sampling(*config.samples, generator=chance)
     )

@@ -218,7 +218,7 @@ def composite(
 def yaw_sheet(person: Person) -> UInt8[np.ndarray, "size width 3"]:
     """Draw the neutral person from -60 to 60 degrees of yaw on grey."""
     generator, w = person.generator, person.neutral()
-    planes = generator.planes(w)
+    planes = person.planes(w)
     tiles = []
     for yaw in _SHEET_YAWS:
         label = orbit_label(math.radians(yaw), 0.0)[None]

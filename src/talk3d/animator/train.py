@@ -191,7 +191,7 @@ def _start(person: Person, config: AnimatorTrainConfig) -> _Run:
         animator = Animator(AnimatorConfig(unet=unet))
         critic = PatchDiscriminator()
     with torch.no_grad():
-        identity = person.generator.planes(person.neutral())[0]
+        identity = person.planes(person.neutral())[0]
     return _Run(
         person=person,
         animator=animator,
@@ -226,7 +226,7 @@ def _plane_step(
     with torch.autocast("cpu", torch.bfloat16, enabled=config.half):
         with torch.no_grad():
             w = run.person.styles(batch.expression, batch.gaze)
-            wanted = run.person.generator.planes(w) - run.identity
+            wanted = run.person.planes(w) - run.identity
         offset = _offset(run, batch, drivers, config, chance)
     scale = wanted.abs().mean().clamp(min=1e-4)
     terms = {"planes": (offset - wanted).abs().mean() / scale}

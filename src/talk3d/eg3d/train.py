@@ -24,8 +24,9 @@ from torch import Tensor, nn
 
 from talk3d.checkpoint import write_atomically
 from talk3d.eg3d.condition import condition_vector
+from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.corpus import Corpus, CorpusBatch
-from talk3d.eg3d.generator import Generator, GeneratorConfig, save_generator
+from talk3d.eg3d.generator import Generator, save_generator
 from talk3d.eg3d.images import image_losses
 from talk3d.eg3d.points import point_loss, sample_points
 from talk3d.eg3d.stylegan2 import Linear
@@ -310,7 +311,9 @@ def _first_codes(corpus: Corpus, length: int) -> nn.Embedding:
     table = nn.Embedding(people, length)
     nn.init.normal_(table.weight, std=0.3)
     traits = torch.from_numpy(corpus.traits[:people])
-    spread = traits.std(0) if len(traits) > 1 else torch.ones(traits.shape[1])
+    if traits.shape[1] == 0:
+        return table
+    spread = traits.std(0, correction=0)
     known = (traits - traits.mean(0)) / spread.clamp(min=1e-3)
     count = min(length, known.shape[1])
     table.weight.data[: len(known), :count] = known[:, :count].clamp(-3, 3)

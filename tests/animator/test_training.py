@@ -1,0 +1,80 @@
+"""Training of the animator: resumes exactly; an avatar survives its file."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tests.drawn import write_ball_subject
+
+from talk3d.animator.train import AnimatorTrainConfig, train_animator
+from talk3d.avatar import Avatar, View, load_avatar, save_avatar
+from talk3d.eg3d.config import GeneratorConfig
+from talk3d.eg3d.generator import Generator
+from talk3d.person import average_person
+
+CONFIG = AnimatorTrainConfig(
+    plane_steps=2,
+    plane_frames=1,
+    picture_steps=3,
+    picture_frames=1,
+    samples=(6, 4),
+    checkpoint_steps=2,
+    half=False,
+)
+
+
+@pytest.fixture
+def subject(tmp_path):
+    return write_ball_subject(tmp_path / "ball", frames=30)
+
+
+def _person():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return average_person(Generator(replace(GeneratorConfig.tiny(), plane_size=64)))
+
+
+def _trained(subject, state):
+    person = _person()
+    steps = list(train_animator(subject, person, CONFIG, state=state))
+    return Avatar.of(subject, person, steps[-1][-1])
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one(subject, tmp_path):
+    whole = _trained(subject, tmp_path / "a.state")
+    steps = train_animator(subject, _person(), CONFIG, state=tmp_path / "b.state")
+    for _ in range(4):
+        next(steps)
+    steps.close()
+    resumed = _trained(subject, tmp_path / "b.state")
+    for name, value in whole.animator.state_dict().items():
+        found = resumed.animator.state_dict()[name]
+        torch.testing.assert_close(found, value, atol=0, rtol=0)
+
+
+def test_an_avatar_speaks_the_same_after_its_file(subject, tmp_path):
+    avatar = _trained(subject, tmp_path / "a.state")
+    save_avatar(tmp_path / "me.safetensors", avatar)
+    loaded = load_avatar(tmp_path / "me.safetensors")
+    wave = np.sin(np.arange(3200) / 9).astype(np.float32)
+    for text in ("recorded", "front", "orbit", "30,-10"):
+        view = View.parse(text)
+        frames, again = (np.stack(list(a.speak(wave, view))) for a in (avatar, loaded))
+        assert frames.shape == (5, 32, 32, 4)
+        # weights are stored in float16
+        assert np.abs(frames.astype(int) - again.astype(int)).max() <= 6
+
+
+def test_a_frame_does_not_depend_on_the_others(subject, tmp_path):
+    avatar, wave = _trained(subject, tmp_path / "a.state"), subject.audio()
+    together = list(avatar.replay(wave, range(10, 17)))
+    alone = list(avatar.replay(wave, range(14, 15)))
+    difference = together[4].astype(int) - alone[0].astype(int)
+    assert np.abs(difference).max() <= 1
+
+
+@pytest.mark.parametrize("text", ["up", "10", "1,2,3", "400,0", "nan,0"])
+def test_unknown_views_are_refused(text):
+    with pytest.raises(ValueError, match="is not known: give recorded"):
+        View.parse(text)

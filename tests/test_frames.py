@@ -1,0 +1,49 @@
+"""Training frames and driving signals of a subject."""
+
+import numpy as np
+import torch
+from tests.drawn import write_ball_subject
+
+from talk3d.frames import FrameStore, driving_signals
+
+
+def test_frames_are_those_of_the_subject(tmp_path):
+    subject = write_ball_subject(tmp_path / "ball")
+    store = FrameStore(subject, range(10, 20))
+    batch = store.batch([0, 3])
+    assert batch.frame.tolist() == [10, 13]
+    expected = torch.from_numpy(subject.frame(13).copy()).permute(2, 0, 1)
+    torch.testing.assert_close((batch.picture[1] + 1) * 127.5, expected.float())
+    assert batch.matte.min() == 0
+    assert batch.matte.max() == 1
+
+
+def test_frames_without_a_face_are_left_out(tmp_path):
+    subject = write_ball_subject(tmp_path / "ball")
+    subject.arrays["valid"][12] = 0
+    assert 12 not in FrameStore(subject, range(10, 20)).frames
+
+
+def test_the_mouth_box_holds_the_lips(tmp_path):
+    subject = write_ball_subject(tmp_path / "ball")
+    batch = FrameStore(subject, range(1)).batch([0])
+    for point in (61, 291, 0, 17):
+        column, row = (subject.arrays["landmarks"][0, point] * 32).astype(int)
+        assert batch.mouth[0, 0, row, column] == 1
+
+
+def test_signals_are_centred(tmp_path):
+    subject = write_ball_subject(tmp_path / "ball")
+    eye, rotation, landmark = driving_signals(subject.arrays)
+    assert eye.shape == (60, 6)
+    np.testing.assert_allclose(rotation.numpy(), subject.arrays["rotation"])
+    torch.testing.assert_close(landmark.mean(0), torch.zeros(6), atol=1e-5, rtol=0)
+
+
+def test_the_same_chance_draws_the_same_frames(tmp_path):
+    store = FrameStore(write_ball_subject(tmp_path / "ball"), range(40))
+    first, second = (
+        store.draw(4, generator=torch.Generator().manual_seed(3)).frame
+        for _ in range(2)
+    )
+    assert first.tolist() == second.tolist()

@@ -1,0 +1,61 @@
+"""Objectives: zero at the truth, sensitive to what they are for."""
+
+import torch
+
+from talk3d import losses
+
+
+def _picture(seed=0, size=32):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(2, 3, size, size, generator=generator) * 2 - 1
+
+
+def test_equal_pictures_cost_nothing():
+    picture, weight = _picture(), torch.ones(2, 1, 32, 32)
+    assert losses.weighted_l1(picture, picture, weight) == 0
+    assert losses.laplacian_loss(picture, picture, weight) == 0
+
+
+def test_only_weighted_pixels_count():
+    truth, weight = _picture(), torch.zeros(2, 1, 32, 32)
+    weight[..., :16] = 1
+    result = truth.clone()
+    result[..., 16:] += 1
+    assert losses.weighted_l1(result, truth, weight) == 0
+    result[..., :16] += 0.25
+    torch.testing.assert_close(
+        losses.weighted_l1(result, truth, weight), torch.tensor(0.25)
+    )
+
+
+def test_a_constant_shift_is_seen_by_the_coarsest_level_only():
+    truth, weight = _picture(), torch.ones(2, 1, 32, 32)
+    loss = losses.laplacian_loss(truth + 0.5, truth, weight, levels=3)
+    torch.testing.assert_close(loss, torch.tensor(0.5))
+
+
+def test_fine_errors_cost_more_than_under_l1():
+    truth, weight = torch.zeros(1, 3, 32, 32), torch.ones(1, 1, 32, 32)
+    checks = (torch.arange(32)[:, None] + torch.arange(32)) % 2 * 2.0 - 1
+    fine = truth + 0.1 * checks
+    loss = losses.laplacian_loss(fine, truth, weight)
+    torch.testing.assert_close(loss, torch.tensor(0.1))
+    smooth = torch.nn.functional.avg_pool2d(fine, 2)
+    assert smooth.abs().max() < 1e-6
+
+
+def test_the_penalty_is_the_squared_gradient():
+    picture = _picture()[:1].requires_grad_()
+    judged = (3.0 * picture).sum(1, keepdim=True)
+    penalty = losses.gradient_penalty(judged, picture)
+    torch.testing.assert_close(penalty, torch.tensor(9.0 * 3 * 32 * 32))
+
+
+def test_a_critic_learns_to_tell_noise_from_flat():
+    torch.manual_seed(0)
+    critic = losses.PatchDiscriminator(width=8)
+    optimiser = torch.optim.Adam(critic.parameters(), 3e-3, betas=(0.0, 0.99))
+    real, fake = _picture(1), torch.zeros(2, 3, 32, 32)
+    for step in range(40):
+        losses.train_critic(critic, optimiser, fake, real, step=step)
+    assert critic(real).mean() > critic(fake).mean() + 0.5

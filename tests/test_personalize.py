@@ -1,0 +1,80 @@
+"""Fitting a person: it learns, resumes exactly and survives its file."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from tests.drawn import write_ball_subject
+
+from talk3d.eg3d.config import GeneratorConfig
+from talk3d.eg3d.generator import Generator, save_generator
+from talk3d.person import load_person, person_state, save_person
+from talk3d.personalize import PersonalizeConfig, personalize
+
+CONFIG = PersonalizeConfig(
+    invert_steps=2,
+    invert_frames=1,
+    tune_steps=4,
+    tune_frames=1,
+    samples=(6, 4),
+    checkpoint_steps=3,
+    half=False,
+)
+
+
+@pytest.fixture
+def subject(tmp_path):
+    return write_ball_subject(tmp_path / "ball", frames=30)
+
+
+@pytest.fixture
+def prior(tmp_path):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        generator = Generator(GeneratorConfig.tiny())
+    save_generator(tmp_path / "prior.safetensors", generator)
+    return tmp_path / "prior.safetensors"
+
+
+def _fitted(subject, prior, config, state):
+    return list(personalize(subject, prior, config, state=state))[-1][-1]
+
+
+def test_a_resumed_fit_equals_an_uninterrupted_one(subject, prior, tmp_path):
+    whole = _fitted(subject, prior, CONFIG, tmp_path / "a.state")
+    steps = personalize(subject, prior, CONFIG, state=tmp_path / "b.state")
+    for _ in range(6):
+        next(steps)
+    steps.close()
+    resumed = _fitted(subject, prior, CONFIG, tmp_path / "b.state")
+    for name, value in person_state(whole).items():
+        torch.testing.assert_close(person_state(resumed)[name], value, atol=0, rtol=0)
+
+
+def test_tuning_brings_the_pictures_closer(subject, prior, tmp_path, caplog):
+    caplog.set_level("INFO", logger="talk3d.personalize")
+    config = replace(CONFIG, tune_steps=51, adversary=0.0, learning_rate=5e-3)
+    _fitted(subject, prior, config, tmp_path / "c.state")
+    losses = [
+        float(record.getMessage().split("colour ")[1].split()[0])
+        for record in caplog.records
+        if record.getMessage().startswith("tune")
+    ]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_a_person_survives_its_file(subject, prior, tmp_path):
+    person = _fitted(subject, prior, CONFIG, tmp_path / "d.state")
+    path = tmp_path / "person.safetensors"
+    save_person(path, person, subject=subject.path, prior=prior)
+    loaded = load_person(path)
+    for name, value in person_state(person).items():
+        # stored in float16
+        torch.testing.assert_close(
+            person_state(loaded)[name], value, atol=1e-3, rtol=2e-3
+        )
+
+
+def test_another_kind_of_file_is_refused(prior):
+    with pytest.raises(ValueError, match="holds a prior, a generator is needed"):
+        load_person(prior)
