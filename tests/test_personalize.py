@@ -14,6 +14,7 @@ from talk3d.personalize import PersonalizeConfig, personalize
 CONFIG = PersonalizeConfig(
     invert_steps=2,
     invert_frames=1,
+    coarse_steps=2,
     tune_steps=4,
     tune_frames=1,
     samples=(6, 4),
@@ -43,7 +44,7 @@ def _fitted(subject, prior, config, state):
 def test_a_resumed_fit_equals_an_uninterrupted_one(subject, prior, tmp_path):
     whole = _fitted(subject, prior, CONFIG, tmp_path / "a.state")
     steps = personalize(subject, prior, CONFIG, state=tmp_path / "b.state")
-    for _ in range(6):
+    for _ in range(7):
         next(steps)
     steps.close()
     resumed = _fitted(subject, prior, CONFIG, tmp_path / "b.state")

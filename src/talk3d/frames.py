@@ -45,6 +45,11 @@ class FrameBatch:
     frame: Int[Tensor, " batch"]
     """Index in the subject."""
 
+    def premultiplied(self) -> Float[Tensor, "batch 4 size size"]:
+        """Return colour times matte, and the matte, all from -1 to 1."""
+        colour = (self.picture + 1) / 2 * self.matte
+        return torch.cat([colour, self.matte], dim=1) * 2 - 1
+
 
 class FrameStore:
     """Frames of one part of a subject, decoded once."""

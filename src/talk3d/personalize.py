@@ -3,7 +3,8 @@
 Comes in: a subject and a prior. Goes out: a generator file with the tuned network and
 the person's code. ``invert`` finds the person in the prior: one identity code and one
 W+ offset shared by spread frames; each frame brings its own expression, gaze and
-camera. ``tune`` adapts the weights on all training frames, while the geometry and
+camera. ``coarse`` and ``tune`` adapt the weights and the planes' detail on all training
+frames, first to the small raw picture, then to the final one, while the geometry and
 colour of unseen sides are held to what the inverted prior says.
 
 Symbols: ``z`` identity code, ``offset`` W+ offset, ``w`` style vectors, ``planes``
@@ -24,7 +25,7 @@ from torch.nn import functional
 from talk3d.checkpoint import write_atomically
 from talk3d.dataset import Subject
 from talk3d.eg3d.condition import condition_vector
-from talk3d.eg3d.generator import Generator, load_generator
+from talk3d.eg3d.generator import Generator, Rendering, load_generator
 from talk3d.eg3d.train import LINEAR_RATE, parameter_groups
 from talk3d.eg3d.volume import Sampling
 from talk3d.frames import FrameBatch, FrameStore
@@ -40,7 +41,7 @@ from talk3d.person import Person, average_person, person_from_state, person_stat
 __all__ = ["PersonalizeConfig", "personalize"]
 
 _LOG = logging.getLogger(__name__)
-_STAGES = ("invert", "tune")
+_STAGES = ("invert", "coarse", "tune")
 _CRITIC_LEAD = 50
 
 
@@ -48,19 +49,21 @@ _CRITIC_LEAD = 50
 class PersonalizeConfig:
     """How a person is fitted."""
 
-    invert_steps: int = 150
+    invert_steps: int = 100
     """Steps that find the person's code in the prior."""
     invert_frames: int = 4
     """Frames per inversion step."""
-    tune_steps: int = 1500
-    """Steps that adapt the weights."""
+    coarse_steps: int = 300
+    """Steps that adapt weights and detail to the raw picture, without upsampling."""
+    tune_steps: int = 900
+    """Steps that adapt everything to the final picture."""
     tune_frames: int = 2
     """Frames per tuning step."""
     code_learning_rate: float = 0.03
     """Adam step size of code and offset."""
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 1e-3
     """Adam step size of the weights, falling to a twentieth along a cosine."""
-    detail_learning_rate: float = 1e-2
+    detail_learning_rate: float = 2e-2
     """Adam step size of the planes' detail."""
     feature_weight: float = 3.0
     """How much more pixels of eyes and mouth count."""
@@ -112,10 +115,12 @@ def personalize(
     run = _start(prior, config)
     if state.is_file():
         _restore(run, state, config)
-    lengths = (config.invert_steps, config.tune_steps)
+    lengths = (config.invert_steps, config.coarse_steps, config.tune_steps)
+    steps = (_invert_step, _coarse_step, _tune_step)
     while run.stage < len(_STAGES):
         while run.step < lengths[run.stage]:
-            (_invert_step, _tune_step)[run.stage](run, store, config)
+            _set_rates(run, lengths[run.stage])
+            steps[run.stage](run, store, config)
             run.step += 1
             if run.step % config.checkpoint_steps == 0:
                 _save(run, state)
@@ -143,12 +148,11 @@ def _enter(run: _Run, stage: int, config: PersonalizeConfig) -> None:
     person, inverting = run.person, stage == 0
     person.z.requires_grad_(inverting)
     person.offset.requires_grad_(inverting)
-    person.detail.requires_grad_(stage == 1)
-    person.generator.requires_grad_(stage == 1)
+    person.detail.requires_grad_(not inverting)
+    person.generator.requires_grad_(not inverting)
     if inverting:
         rate = config.code_learning_rate
         groups = [([person.z], rate), ([person.offset], rate / 10)]
-        betas = (0.9, 0.99)
     else:
         others, linear = parameter_groups(person.generator)
         rate = config.learning_rate
@@ -157,9 +161,9 @@ def _enter(run: _Run, stage: int, config: PersonalizeConfig) -> None:
             (linear, LINEAR_RATE / 3 * rate),
             ([person.detail], config.detail_learning_rate),
         ]
-        betas = (0.0, 0.99)
     run.optimiser = torch.optim.Adam(
-        [{"params": group, "lr": r, "start": r} for group, r in groups], betas=betas
+        [{"params": group, "lr": r, "start": r} for group, r in groups],
+        betas=(0.9, 0.99),
     )
 
 
@@ -171,66 +175,88 @@ def _set_rates(run: _Run, steps: int) -> None:
 
 
 def _invert_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> None:
-    """Move code and offset by Adam on whole pictures."""
-    _set_rates(run, config.invert_steps)
+    """Move code and offset by Adam on raw pictures."""
     chance = _chance(config, run)
     batch = store.draw(config.invert_frames, generator=chance)
-    terms = _picture_terms(run.person, batch, config, chance)[0]
-    terms["prior"] = 1e-3 * _code_energy(run.person)
-    terms["offset"] = 0.05 * run.person.offset.square().mean()
+    view = _render(run.person, batch, config, chance)
+    terms = {
+        "raw": _raw_error(view, batch, config),
+        "prior": 1e-3 * _code_energy(run.person),
+        "offset": 0.05 * run.person.offset.square().mean(),
+    }
+    _descend(run, terms)
+
+
+def _coarse_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> None:
+    """Adapt weights and detail on raw pictures."""
+    chance = _chance(config, run)
+    batch = store.draw(config.tune_frames, generator=chance)
+    view = _render(run.person, batch, config, chance)
+    terms = {
+        "raw": _raw_error(view, batch, config),
+        "locality": config.locality * _locality(run, view.planes, batch, chance),
+    }
     _descend(run, terms)
 
 
 def _tune_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> None:
-    """Adapt the weights; unseen sides stay as the inverted prior has them."""
-    _set_rates(run, config.tune_steps)
+    """Adapt everything on final pictures."""
     chance = _chance(config, run)
     batch = store.draw(config.tune_frames, generator=chance)
-    terms, planes, image, truth = _picture_terms(run.person, batch, config, chance)
-    terms["locality"] = config.locality * _locality(run, planes, batch, chance)
+    view = _render(run.person, batch, config, chance)
+    with torch.autocast("cpu", torch.bfloat16, enabled=config.half):
+        result = run.person.generator.upsample(view.rendering, view.w)
+    truth, weight = batch.premultiplied(), _weight(batch, config)
+    terms = {
+        "raw": _raw_error(view, batch, config),
+        "colour": weighted_l1(result, truth, weight),
+        "detail": laplacian_loss(result[:, :3], truth[:, :3], weight),
+        "locality": config.locality * _locality(run, view.planes, batch, chance),
+    }
     late = run.step - config.tune_steps // 2
     if config.adversary > 0 and late >= 0:
-        judged = run.critic(image)
+        judged = run.critic(result[:, :3])
         terms["adversary"] = config.adversary * generator_loss(judged)
     _descend(run, terms)
     if config.adversary > 0 and late >= -_CRITIC_LEAD:
-        train_critic(
-            run.critic, run.critic_optimiser, image.detach(), truth, step=run.step
-        )
+        fake, real = result[:, :3].detach(), truth[:, :3]
+        train_critic(run.critic, run.critic_optimiser, fake, real, step=run.step)
 
 
-def _picture_terms(
+@dataclass(frozen=True)
+class _View:
+    """Frames as the person's generator sees them, before upsampling."""
+
+    w: Tensor
+    planes: Tensor
+    rendering: Rendering
+
+
+def _render(
     person: Person,
     batch: FrameBatch,
     config: PersonalizeConfig,
     chance: torch.Generator,
-) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
-    """Render the frames and compare them with the truth.
-
-    Returns the loss terms, the planes, the premultiplied result and truth.
-    """
-    generator = person.generator
+) -> _View:
     with torch.autocast("cpu", torch.bfloat16, enabled=config.half):
         w = person.styles(batch.expression, batch.gaze)
         planes = person.planes(w)
-    rendering = generator.render(
-        planes, batch.camera, Sampling(*config.samples, generator=chance)
-    )
-    with torch.autocast("cpu", torch.bfloat16, enabled=config.half):
-        result = generator.upsample(rendering, w).float()
-    colour = (batch.picture + 1) / 2 * batch.matte
-    truth = torch.cat([colour, batch.matte], dim=1) * 2 - 1
-    rays = rendering.features.shape[-1]
-    low = functional.interpolate(truth, size=rays, mode="area")
-    raw = torch.cat([rendering.features[:, :3], 2 * rendering.alpha - 1], dim=1)
-    feature = torch.maximum(batch.mouth, batch.eyes)
-    weight = 1 + config.feature_weight * feature
-    terms = {
-        "raw": weighted_l1(raw, low, torch.ones_like(low[:, :1])),
-        "colour": weighted_l1(result, truth, weight),
-        "detail": laplacian_loss(result[:, :3], truth[:, :3], weight),
-    }
-    return terms, planes, result[:, :3], truth[:, :3]
+    samples = Sampling(*config.samples, generator=chance)
+    rendering = person.generator.render(planes, batch.camera, samples)
+    return _View(w, planes, rendering)
+
+
+def _raw_error(view: _View, batch: FrameBatch, config: PersonalizeConfig) -> Tensor:
+    """Compare the rendered picture with the shrunken truth."""
+    raw = view.rendering.picture()
+    size = (raw.shape[-1], raw.shape[-1])
+    truth = functional.interpolate(batch.premultiplied(), size=size, mode="area")
+    weight = functional.interpolate(_weight(batch, config), size=size, mode="area")
+    return weighted_l1(raw, truth, weight)
+
+
+def _weight(batch: FrameBatch, config: PersonalizeConfig) -> Tensor:
+    return 1 + config.feature_weight * torch.maximum(batch.mouth, batch.eyes)
 
 
 def _locality(

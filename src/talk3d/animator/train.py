@@ -252,10 +252,10 @@ def _picture_step(
     w = run.person.neutral().expand(len(planes), -1, -1)
     with torch.autocast("cpu", torch.bfloat16, enabled=config.half):
         result = generator.upsample(rendering, w)
-    truth = _premultiplied(batch)
+    truth = batch.premultiplied()
     size = rendering.alpha.shape[-1]
     low = functional.interpolate(truth, size=(size, size), mode="area")
-    raw = torch.cat([rendering.features[:, :3], 2 * rendering.alpha - 1], dim=1)
+    raw = rendering.picture()
     weight = 1 + config.mouth_weight * batch.mouth + config.eye_weight * batch.eyes
     terms = {
         "raw": weighted_l1(
@@ -295,11 +295,6 @@ def _offset(
     )
     encoded = run.animator.encode(run.identity)
     return run.animator.decode(encoded, tokens).float()
-
-
-def _premultiplied(batch: FrameBatch) -> Float[Tensor, "batch 4 size size"]:
-    colour = (batch.picture + 1) / 2 * batch.matte
-    return torch.cat([colour, batch.matte], dim=1) * 2 - 1
 
 
 def _descend(run: _Run, terms: dict[str, Tensor]) -> None:

@@ -93,6 +93,10 @@ class Rendering:
     alpha: Float[Tensor, "batch 1 height width"]
     """Opacity, 0 to 1."""
 
+    def picture(self) -> Float[Tensor, "batch 4 height width"]:
+        """Return the raw premultiplied colour and the matte, all from -1 to 1."""
+        return torch.cat([self.features[:, :3], 2 * self.alpha - 1], dim=1)
+
 
 class Generator(nn.Module):
     """A 3D generative network of people; see the module's description."""

@@ -87,7 +87,7 @@ def image_losses(
     part = _resize_parts(batch.part, image.shape[-1])
     low = functional.interpolate(truth, size=(size, size), mode="area")
     weight = torch.where(part, _FEATURE_WEIGHT, 1.0)
-    raw = torch.cat([rendering.features[:, :3], 2 * rendering.alpha - 1], dim=1)
+    raw = rendering.picture()
     flat = torch.ones_like(low[:, :1])
     return {
         "raw": weighted_l1(raw, low, flat),
