@@ -3,12 +3,11 @@
 Depth maps from a Fibonacci sphere of directions, weighted by the cosine.
 """
 
-import moderngl
 import numpy as np
 from jaxtyping import Float
 
 from talk3d.synthetic.buffers import MeshBuffer
-from talk3d.synthetic.gl import set_matrices
+from talk3d.synthetic.gl import moderngl, set_matrices
 from talk3d.synthetic.head import HeadModel, to_world
 
 __all__ = ["bake_occlusion", "parallel_view"]
@@ -66,8 +65,6 @@ def bake_occlusion(
         weight = np.maximum(0, normals @ direction)
         seen += weight * (clip[:, 2] - 0.003 <= nearest[row, column])
         total += weight
-    target.release()
-    depth.release()
     return (seen / np.maximum(total, 1e-6)).astype(np.float32)
 
 

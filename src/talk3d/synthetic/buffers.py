@@ -3,12 +3,12 @@
 import contextlib
 from collections.abc import Iterator
 
-import moderngl
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from scipy.ndimage import gaussian_filter
 
 from talk3d.synthetic.cards import CARD_LAYOUT, Cards
+from talk3d.synthetic.gl import moderngl
 from talk3d.synthetic.head import HeadModel, to_world
 from talk3d.synthetic.outfit import Mesh
 

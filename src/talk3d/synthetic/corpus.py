@@ -26,8 +26,9 @@ from talk3d.camera import (
     pack_label,
 )
 from talk3d.checkpoint import file_sha256, write_atomically
+from talk3d.synthetic.builtin import head_identity, open_head
 from talk3d.synthetic.expressions import draw_expression, draw_gaze
-from talk3d.synthetic.head import HeadModel, head_file, load_head, rotation
+from talk3d.synthetic.head import rotation
 from talk3d.synthetic.light import draw_light
 from talk3d.synthetic.people import make_person
 from talk3d.synthetic.renderer import Pose, Renderer
@@ -89,44 +90,74 @@ def write_corpus(
     Args:
         out: destination folder.
         config: what to make.
-        head: the head model file; see ``talk3d.synthetic.head.head_file``.
+        head: the head model file; see ``talk3d.synthetic.builtin.open_head``.
 
     Returns:
         The content of ``corpus.json``.
 
     Raises:
-        FileNotFoundError: if there is no head model.
+        FileNotFoundError: if the named head model does not exist.
         ValueError: if the folder holds another corpus.
         RuntimeError: if there is no OpenGL.
     """
-    path = head_file(head)
-    if path is None:
-        message = "no head model: give --head FILE or set TALK3D_HEAD"
-        raise FileNotFoundError(message)
     description = {
         "format": FORMAT,
         **asdict(config),
-        "head_sha256": file_sha256(path),
+        "head": head_identity(head),
         "parts": _PARTS,
     }
     finished = _finished(out, description)
-    model = load_head(path)
-    surface, renderer = skin_surface(model), None
-    shards: list[dict[str, Any]] = []
     end = config.first_person + config.people
-    for index, start in enumerate(range(config.first_person, end, config.shard_people)):
-        people = [start, min(start + config.shard_people, end)]
-        name = f"shard-{index:05d}.safetensors"
-        if finished.get(name, {}).get("people") != people:
-            if renderer is None:
-                renderer = _open_renderer(model, config)
-            finished[name] = _write_shard(
+    starts = range(config.first_person, end, config.shard_people)
+    plan = {
+        f"shard-{index:05d}.safetensors": [start, min(start + config.shard_people, end)]
+        for index, start in enumerate(starts)
+    }
+    shards = {
+        name: finished[name]
+        for name, people in plan.items()
+        if finished.get(name, {}).get("people") == people
+    }
+    missing = {name: people for name, people in plan.items() if name not in shards}
+    if missing:
+        _make_missing(
+            out, config, head, description=description, plan=plan, shards=shards
+        )
+    content = _content(description, plan, shards)
+    _describe(out, content)
+    return content
+
+
+def _make_missing(
+    out: Path,
+    config: CorpusConfig,
+    head: Path | None,
+    *,
+    description: dict[str, Any],
+    plan: dict[str, list[int]],
+    shards: dict[str, dict[str, Any]],
+) -> None:
+    """Render the shards of the plan that are not in ``shards``; put them there."""
+    model = open_head(head)
+    surface = skin_surface(model)
+    with Renderer(model, size=config.size, oversample=config.oversample) as renderer:
+        for name, people in plan.items():
+            if name in shards:
+                continue
+            shards[name] = _write_shard(
                 out / name, range(*people), config, surface=surface, renderer=renderer
             )
-            _log.info("people %d to %d of %d", *people, end)
-        shards.append(finished[name])
-        _describe(out, description | {"shards": shards})
-    return description | {"shards": shards}
+            _describe(out, _content(description, plan, shards))
+            _log.info("%s: people %d to %d are done", name, people[0], people[1] - 1)
+
+
+def _content(
+    description: dict[str, Any],
+    plan: dict[str, list[int]],
+    shards: dict[str, dict[str, Any]],
+) -> dict[str, Any]:
+    """Return ``corpus.json``: the description and the finished shards in order."""
+    return description | {"shards": [shards[name] for name in plan if name in shards]}
 
 
 def person_seed(seed: int, person: int) -> int:
@@ -158,10 +189,6 @@ def draw_camera(generator: np.random.Generator) -> Float[np.ndarray, "25"]:
     pose[:3, :3] = pose[:3, :3] @ torch.tensor(roll)
     label = pack_label(pose.float(), intrinsics_matrix(focal))
     return label.numpy()
-
-
-def _open_renderer(model: HeadModel, config: CorpusConfig) -> Renderer:
-    return Renderer(model, size=config.size, oversample=config.oversample)
 
 
 def _draw_turn(generator: np.random.Generator) -> Float[np.ndarray, "3 3"]:

@@ -7,27 +7,37 @@ file of that name.
 import re
 from collections.abc import Mapping
 from importlib import resources
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
+try:
     import moderngl
+except ImportError as error:
+    message = "rendering synthetic people needs moderngl: install talk3d[synth]"
+    raise ImportError(message) from error
 
-__all__ = ["load_program", "open_context", "set_matrices", "set_uniforms", "source"]
+__all__ = [
+    "load_program",
+    "moderngl",
+    "open_context",
+    "set_matrices",
+    "set_uniforms",
+    "source",
+]
 
 _INCLUDE = re.compile(r'^#include "([a-z_]+\.glsl)"$', re.MULTILINE)
 
 
-def open_context() -> "moderngl.Context":
+def open_context() -> moderngl.Context:
     """Open an OpenGL 3.3 context through EGL; a software driver is enough.
+
+    Objects that are no longer used wait for the context's ``gc``: another context may
+    be current when Python drops them.
 
     Raises:
         RuntimeError: if moderngl or a driver is missing.
     """
     try:
-        import moderngl
-
         context = moderngl.create_context(standalone=True, backend="egl", require=330)
     except Exception as error:
         message = (
@@ -36,7 +46,7 @@ def open_context() -> "moderngl.Context":
             " libgl1-mesa-dri"
         )
         raise RuntimeError(message) from error
-    context.gc_mode = "auto"
+    context.gc_mode = "context_gc"
     return context
 
 
@@ -48,15 +58,15 @@ def source(name: str) -> str:
 
 
 def load_program(
-    context: "moderngl.Context", vertex: str, fragment: str
-) -> "moderngl.Program":
+    context: moderngl.Context, vertex: str, fragment: str
+) -> moderngl.Program:
     """Compile a program from two shader files."""
     return context.program(
         vertex_shader=source(vertex), fragment_shader=source(fragment)
     )
 
 
-def set_uniforms(program: "moderngl.Program", values: Mapping[str, object]) -> None:
+def set_uniforms(program: moderngl.Program, values: Mapping[str, object]) -> None:
     """Set scalars and vectors; names the program does not use are passed over."""
     for name, value in values.items():
         if name not in program:
@@ -67,7 +77,7 @@ def set_uniforms(program: "moderngl.Program", values: Mapping[str, object]) -> N
             program[name].write(np.asarray(value, np.float32).tobytes())  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def set_matrices(program: "moderngl.Program", values: Mapping[str, object]) -> None:
+def set_matrices(program: moderngl.Program, values: Mapping[str, object]) -> None:
     """Set matrices, or stacks of them, given in row-major order."""
     transposed = {
         name: np.ascontiguousarray(np.swapaxes(np.asarray(value, np.float32), -1, -2))

@@ -24,6 +24,7 @@ __all__ = [
     "LIDS_UPPER",
     "LIPS_LOWER",
     "LIPS_UPPER",
+    "ORIGIN_Y",
     "PARTS",
     "HeadModel",
     "expression_indices",
@@ -208,7 +209,9 @@ class HeadModel:
         result = vertices.copy()
         centres = self.eye_centres(shape)
         for k, index in enumerate(self.eye_vertices):
-            turn = rotation(gaze[2 * k], gaze[2 * k + 1]).astype(np.float32)
+            turn = rotation(float(gaze[2 * k]), float(gaze[2 * k + 1])).astype(
+                np.float32
+            )
             result[index] = (shape[index] - centres[k]) @ turn.T + centres[k]
         return result
 
@@ -253,7 +256,9 @@ def to_world(points: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
     )
 
 
-def rotation(yaw: float, pitch: float, roll: float = 0.0) -> Float[np.ndarray, "3 3"]:
+def rotation(
+    yaw: int | float, pitch: int | float, roll: int | float = 0.0
+) -> Float[np.ndarray, "3 3"]:
     """Return a rotation of the head or an eye, radians.
 
     +yaw turns toward the subject's left, +pitch looks up, +roll tilts the crown

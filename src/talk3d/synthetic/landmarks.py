@@ -9,6 +9,7 @@ from importlib import resources
 import numpy as np
 from jaxtyping import Float
 from safetensors.numpy import load
+from scipy.spatial import cKDTree
 
 from talk3d.synthetic.head import (
     CM_PER_UNIT,
@@ -24,6 +25,8 @@ __all__ = ["FACE_POINTS", "POINTS", "closest_points", "landmark_points"]
 POINTS, FACE_POINTS = 478, 468
 _SAME_CM = 0.1
 """If the stored triangles give the stored points this well, the mesh is the same."""
+_CANDIDATES = 40
+"""Triangles looked at per point: those with the nearest centres."""
 _JAW = 0.2
 """The lips are told apart with the jaw this far open."""
 
@@ -66,45 +69,42 @@ def closest_points(
     among: np.ndarray,
 ) -> Roots:
     """Return the closest points of a mesh, looking only at some triangles."""
-    faces, weights = [], []
     corners = vertices[triangles[among]].astype(np.float64)
-    for point in points.astype(np.float64):
-        inner = _project(point, corners)
-        candidates = [np.where((inner >= 0).all(1, keepdims=True), inner, 0)]
-        candidates += [_on_edge(point, corners, k) for k in range(3)]
-        every = np.stack(candidates)
-        place = (every[..., None] * corners).sum(2)
-        far = np.linalg.norm(place - point, axis=-1)
-        far[every.sum(-1) < 0.5] = np.inf
-        kind, row = np.unravel_index(far.argmin(), far.shape)
-        faces.append(among[row])
-        weights.append(every[kind, row])
-    index = np.array(faces)
-    return Roots(index, triangles[index], np.array(weights))
+    near = min(_CANDIDATES, len(among))
+    rows = cKDTree(corners.mean(1)).query(points, k=near)[1].reshape(-1, near)
+    candidates = corners[rows]
+    target = points[:, None].astype(np.float64)
+    inner = _project(target, candidates)
+    inner[(inner < 0).any(-1)] = np.nan
+    every = np.stack([inner, *(_on_edge(target, candidates, k) for k in range(3))], 1)
+    place = (every[..., None] * candidates[:, None]).sum(-2)
+    far = np.linalg.norm(place - target[:, None], axis=-1)
+    best = np.nan_to_num(far, nan=np.inf).reshape(len(points), -1).argmin(1)
+    kind, column = np.unravel_index(best, far.shape[1:])
+    point = np.arange(len(points))
+    index = among[rows[point, column]]
+    return Roots(index, triangles[index], every[point, kind, column])
 
 
 def _project(point: np.ndarray, corners: np.ndarray) -> np.ndarray:
     """Return barycentric weights of the foot point on each triangle's plane."""
-    a, ab, ac = (
-        corners[:, 0],
-        corners[:, 1] - corners[:, 0],
-        corners[:, 2] - corners[:, 0],
-    )
+    a = corners[..., 0, :]
+    ab, ac = corners[..., 1, :] - a, corners[..., 2, :] - a
     normal = np.cross(ab, ac)
-    size = (normal**2).sum(1) + 1e-18
-    second = (np.cross(point - a, ac) * normal).sum(1) / size
-    third = (np.cross(ab, point - a) * normal).sum(1) / size
-    return np.stack([1 - second - third, second, third], 1)
+    size = (normal**2).sum(-1) + 1e-18
+    second = (np.cross(point - a, ac) * normal).sum(-1) / size
+    third = (np.cross(ab, point - a) * normal).sum(-1) / size
+    return np.stack([1 - second - third, second, third], -1)
 
 
 def _on_edge(point: np.ndarray, corners: np.ndarray, edge: int) -> np.ndarray:
     """Return barycentric weights of the closest point on one edge."""
-    start, end = corners[:, edge], corners[:, (edge + 1) % 3]
+    start, end = corners[..., edge, :], corners[..., (edge + 1) % 3, :]
     along = end - start
-    t = ((point - start) * along).sum(1) / ((along**2).sum(1) + 1e-18)
-    t = np.clip(t, 0, 1)
-    weights = np.zeros((len(corners), 3))
-    weights[:, edge], weights[:, (edge + 1) % 3] = 1 - t, t
+    t = ((point - start) * along).sum(-1) / ((along**2).sum(-1) + 1e-18)
+    weights = np.zeros(corners.shape[:-1])
+    weights[..., (edge + 1) % 3] = np.clip(t, 0, 1)
+    weights[..., edge] = 1 - weights[..., (edge + 1) % 3]
     return weights
 
 

@@ -83,7 +83,7 @@ def studio_light() -> Light:
     surround[0], surround[1], surround[2] = 0.52, 0.12, 0.1
     return Light(
         directions=np.stack(
-            [_direction(25, 30), _direction(-45, 5), _direction(140, 30)]
+            [_direction(25.0, 30.0), _direction(-45.0, 5.0), _direction(140.0, 30.0)]
         ),
         colours=np.array([[0.62] * 3, [0.2] * 3, [0.2] * 3]),
         surround=surround,

@@ -4,6 +4,7 @@ Colours are linear reflectances. Sex, age and skin tone are drawn evenly; what d
 on them (hair colour, beard, wrinkles) follows in plausible proportions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -193,7 +194,7 @@ def draw_looks(generator: np.random.Generator) -> Looks:
     )
 
 
-def _choice(generator: np.random.Generator, weights: tuple[float, ...]) -> int:
+def _choice(generator: np.random.Generator, weights: Sequence[int | float]) -> int:
     share = np.array(weights, np.float64)
     return int(generator.choice(len(share), p=share / share.sum()))
 

@@ -44,7 +44,7 @@ _CREASES: tuple[tuple[float, float, tuple[tuple[float, float], ...]], ...] = (
 
 
 def smoothstep(
-    start: float, end: float, x: Float[np.ndarray, "*n"]
+    start: int | float, end: int | float, x: Float[np.ndarray, "*n"]
 ) -> Float[np.ndarray, "*n"]:
     """Return GLSL's smoothstep; ``start`` may lie above ``end``."""
     t = np.clip((x - start) / (end - start), 0, 1)

@@ -6,8 +6,8 @@ are those of ``talk3d.camera``.
 """
 
 from dataclasses import dataclass
+from types import TracebackType
 
-import moderngl
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -15,7 +15,13 @@ from talk3d.synthetic.ambient import bake_occlusion, parallel_view
 from talk3d.synthetic.buffers import GBuffer, HairBuffer, MeshBuffer, make_noise
 from talk3d.synthetic.cards import join_cards
 from talk3d.synthetic.facial_hair import BROW_SIZE, facial_cards
-from talk3d.synthetic.gl import load_program, open_context, set_matrices, set_uniforms
+from talk3d.synthetic.gl import (
+    load_program,
+    moderngl,
+    open_context,
+    set_matrices,
+    set_uniforms,
+)
 from talk3d.synthetic.head import (
     CM_PER_UNIT,
     LIPS_LOWER,
@@ -99,7 +105,10 @@ def head_motion(turn: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "4 4"]:
 
 
 class Renderer:
-    """Holds the OpenGL context, the head model's buffers and one loaded person."""
+    """Holds the OpenGL context, the head model's buffers and one loaded person.
+
+    Use as a context manager; several may be open at once.
+    """
 
     def __init__(
         self, head: HeadModel, *, size: int = 256, oversample: int = 2
@@ -118,6 +127,27 @@ class Renderer:
         self.size = size
         self._oversample = oversample
         self._context = open_context()
+        with self._context:
+            self._build()
+
+    def __enter__(self) -> "Renderer":
+        """Return the renderer."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the OpenGL context; the renderer cannot be used after this."""
+        with self._context:
+            self._context.gc()
+        self._context.release()
+
+    def _build(self) -> None:
+        """Compile the shaders and upload the head model."""
+        head = self.head
         self._context.disable(moderngl.CULL_FACE)
         shaders = _MESH_SHADERS | _HAIR_SHADERS | _SCREEN_SHADERS
         self._programs = {
@@ -130,7 +160,9 @@ class Renderer:
         for texture in (self._masks, self._brows):
             texture.build_mipmaps()
             texture.filter = (moderngl.LINEAR_MIPMAP_LINEAR, moderngl.LINEAR)
-        self._target = GBuffer(self._context, self._programs, size, oversample)
+        self._target = GBuffer(
+            self._context, self._programs, self.size, self._oversample
+        )
         self._shadow = self._context.depth_texture((_SHADOW_SIZE, _SHADOW_SIZE))
         self._shadow.compare_func = ""
         self._shadow.filter = (moderngl.NEAREST, moderngl.NEAREST)
@@ -144,6 +176,11 @@ class Renderer:
 
     def load(self, person: Person) -> None:
         """Upload a person; ``render`` then draws poses of it."""
+        with self._context:
+            self._load(person)
+            self._context.gc()
+
+    def _load(self, person: Person) -> None:
         self._person = person
         self._brows.write(person.facial.brow_texture.tobytes())
         self._brows.build_mipmaps()
@@ -185,14 +222,15 @@ class Renderer:
             message = "no person is loaded: call Renderer.load first"
             raise ValueError(message)
         vertices = pose_person(self.head, self._person, pose.expression, pose.gaze)
-        self._upload(self._person, vertices)
         motion = head_motion(pose.turn)
-        self._set_pose(self._person, pose, vertices, motion)
         camera = _Camera.of_label(label, motion)
-        to_shadow = self._draw_shadow(light)
-        self._draw_surfaces(camera)
-        self._set_light(camera, to_shadow, light)
-        image, surface = self._target.finish(self._shadow)
+        with self._context:
+            self._upload(self._person, vertices)
+            self._set_pose(self._person, pose, vertices, motion)
+            to_shadow = self._draw_shadow(light)
+            self._draw_surfaces(camera)
+            self._set_light(camera, to_shadow, light)
+            image, surface = self._target.finish(self._shadow)
         return Picture(
             image=image,
             distance=np.ascontiguousarray(surface[..., 0]),
@@ -246,7 +284,7 @@ class Renderer:
         def place(points: np.ndarray) -> np.ndarray:
             return to_world(points) @ moved[0].T + moved[1]
 
-        gaze = pose.gaze.reshape(2, 2)
+        gaze = pose.gaze.reshape(2, 2).tolist()
         turns = np.stack([moved[0] @ rotation(yaw, pitch) for yaw, pitch in gaze])
         teeth = head.vertex_part == PARTS.index("teeth")
         mesh = self._programs["mesh"]

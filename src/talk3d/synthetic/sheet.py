@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from talk3d.camera import orbit_label
+from talk3d.synthetic.builtin import open_head
 from talk3d.synthetic.expressions import draw_expression, draw_gaze
-from talk3d.synthetic.head import head_file, load_head
 from talk3d.synthetic.light import draw_light
 from talk3d.synthetic.looks import Looks
 from talk3d.synthetic.people import draw_person_looks, make_person
@@ -37,32 +37,29 @@ def people_sheet(
         seeds: one person each.
         out: destination, any picture format.
         size: pixels per side of each picture.
-        head: the head model file; see ``talk3d.synthetic.head.head_file``.
+        head: the head model file; see ``talk3d.synthetic.builtin.open_head``.
 
     Raises:
         ValueError: if there are no seeds.
-        FileNotFoundError: if there is no head model.
+        FileNotFoundError: if the named head model does not exist.
         RuntimeError: if there is no OpenGL.
     """
     if not seeds:
         message = "no seeds were given: give at least one"
         raise ValueError(message)
-    path = head_file(head)
-    if path is None:
-        message = "no head model: give --head FILE or set TALK3D_HEAD"
-        raise FileNotFoundError(message)
-    model = load_head(path)
-    surface, renderer = skin_surface(model), Renderer(model, size=size, oversample=3)
+    model = open_head(head)
+    surface = skin_surface(model)
     angles = np.linspace(-90, 90, len(seeds)) if len(seeds) > 1 else [0.0]
     tiles = []
-    for seed, angle in zip(seeds, angles, strict=True):
-        generator = np.random.default_rng([seed, 60])
-        renderer.load(make_person(surface, seed))
-        pose = Pose(draw_expression(generator), draw_gaze(generator), np.eye(3))
-        pitch = float(np.radians(generator.uniform(-10, 12)))
-        label = orbit_label(float(np.radians(angle)), pitch).numpy()
-        picture = renderer.render(pose, label, draw_light(generator))
-        tiles.append(compose(picture, draw_plate(generator, size)))
+    with Renderer(model, size=size, oversample=3) as renderer:
+        for seed, angle in zip(seeds, angles, strict=True):
+            generator = np.random.default_rng([seed, 60])
+            renderer.load(make_person(surface, seed))
+            pose = Pose(draw_expression(generator), draw_gaze(generator), np.eye(3))
+            pitch = float(np.radians(generator.uniform(-10, 12)))
+            label = orbit_label(float(np.radians(angle)), pitch).numpy()
+            picture = renderer.render(pose, label, draw_light(generator))
+            tiles.append(compose(picture, draw_plate(generator, size)))
     blank = np.full((size, size, 3), 255, np.uint8)
     tiles += [blank] * (-len(tiles) % _COLUMNS if len(tiles) > _COLUMNS else 0)
     rows = [tiles[k : k + _COLUMNS] for k in range(0, len(tiles), _COLUMNS)]

@@ -16,7 +16,6 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -25,14 +24,13 @@ from jaxtyping import Float, UInt8
 from safetensors.numpy import save_file
 
 from talk3d.camera import orbit_label, project
-from talk3d.checkpoint import file_sha256, write_atomically
+from talk3d.checkpoint import write_atomically
 from talk3d.dataset import SubjectWriter
+from talk3d.synthetic.builtin import head_identity, open_head
 from talk3d.synthetic.head import (
     LIPS_LOWER,
     LIPS_UPPER,
     expression_indices,
-    head_file,
-    load_head,
     rotation,
     to_world,
 )
@@ -40,7 +38,7 @@ from talk3d.synthetic.landmarks import landmark_points
 from talk3d.synthetic.light import Light, draw_light
 from talk3d.synthetic.motion import Performance, perform
 from talk3d.synthetic.movie import MovieWriter
-from talk3d.synthetic.people import make_person, pose_person
+from talk3d.synthetic.people import Person, make_person, pose_person
 from talk3d.synthetic.renderer import Picture, Pose, Renderer, head_motion
 from talk3d.synthetic.skull import Roots, skin_surface
 from talk3d.synthetic.speech import Speech, make_speech
@@ -91,10 +89,10 @@ def write_talk(out: Path, config: TalkConfig, *, head: Path | None = None) -> No
     Args:
         out: destination folder.
         config: what to show.
-        head: the head model file; see ``talk3d.synthetic.head.head_file``.
+        head: the head model file; see ``talk3d.synthetic.builtin.open_head``.
 
     Raises:
-        FileNotFoundError: if there is no head model.
+        FileNotFoundError: if the named head model does not exist.
         RuntimeError: if there is no OpenGL.
     """
     scene = _Scene.open(config, head)
@@ -103,6 +101,7 @@ def write_talk(out: Path, config: TalkConfig, *, head: Path | None = None) -> No
     rows: dict[str, list[np.ndarray]] = {}
     movie = MovieWriter(out / "source.mp4", size=config.size, fps=config.fps)
     with (
+        scene.renderer,
         SubjectWriter(
             out,
             size=config.size,
@@ -176,7 +175,7 @@ class _Scene:
 
     config: TalkConfig
     renderer: Renderer
-    person: Any
+    person: Person
     points: Roots
     speech: Speech
     performance: Performance
@@ -188,11 +187,7 @@ class _Scene:
     @classmethod
     def open(cls, config: TalkConfig, head: Path | None) -> "_Scene":
         """Draw everything from the seed."""
-        path = head_file(head)
-        if path is None:
-            message = "no head model: give --head FILE or set TALK3D_HEAD"
-            raise FileNotFoundError(message)
-        model = load_head(path)
+        model = open_head(head)
         person = make_person(skin_surface(model), config.seed)
         renderer = Renderer(model, size=config.size, oversample=config.oversample)
         renderer.load(person)
@@ -207,7 +202,7 @@ class _Scene:
             performance=perform(speech, fps=config.fps, generator=generator),
             camera=_room_camera(generator),
             light=draw_light(np.random.default_rng([config.seed, 52])),
-            head_sha256=file_sha256(path),
+            head_sha256=head_identity(head),
         )
 
     def pose(self, index: int) -> Pose:
@@ -216,7 +211,7 @@ class _Scene:
         return Pose(
             expression=show.expression[index],
             gaze=show.gaze[index],
-            turn=rotation(*show.turn[index]),
+            turn=rotation(*show.turn[index].tolist()),
         )
 
     def label(self, index: int) -> Float[np.ndarray, "25"]:

@@ -1,0 +1,50 @@
+"""Heads and a renderer shared by the tests of synthetic people."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from talk3d.synthetic.builtin import builtin_head
+from talk3d.synthetic.gl import open_context
+from talk3d.synthetic.head import HEAD_VARIABLE, load_head
+from talk3d.synthetic.skull import skin_surface
+
+_BESIDE = Path(__file__).parents[3] / "shared/models/ict_facekit_f16.npz"
+
+
+@pytest.fixture(scope="session")
+def head():
+    return builtin_head()
+
+
+@pytest.fixture(scope="session")
+def surface(head):
+    return skin_surface(head)
+
+
+@pytest.fixture(scope="session")
+def full_head_file():
+    path = Path(os.environ.get(HEAD_VARIABLE, _BESIDE))
+    if not path.is_file():
+        pytest.skip("no full head model: set TALK3D_HEAD to a packed ICT-FaceKit file")
+    return path
+
+
+@pytest.fixture(scope="session")
+def full_head(full_head_file):
+    return load_head(full_head_file)
+
+
+@pytest.fixture(scope="session")
+def opengl():
+    try:
+        open_context().release()
+    except RuntimeError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(autouse=True)
+def _no_named_head(monkeypatch):
+    """Tests say which head they use; a user's setting must not change them."""
+    monkeypatch.delenv(HEAD_VARIABLE, raising=False)
