@@ -1,8 +1,10 @@
 """The avatar: everything needed to speak, in one file.
 
-An avatar holds a personalised generator, its animator, the background plate and the
-motion of the recording. ``speak`` takes sound and a view and yields frames; nothing
-is remembered between calls. The file is kind ``avatar``.
+An avatar holds a person's tri-planes, the decoder and super-resolution that draw
+them, the animator that moves them, the background plate and the motion of the
+recording; the network that made the planes stays in the generator file. ``speak``
+takes sound and a view and yields frames; nothing is remembered between calls.
+The file is kind ``avatar``.
 """
 
 import math
@@ -21,14 +23,18 @@ from talk3d.audio import MelConfig, audio_windows, log_mel
 from talk3d.camera import look_at, pack_label, unpack_label
 from talk3d.checkpoint import half_precision, load_model, save_model
 from talk3d.dataset import Subject
+from talk3d.eg3d.config import GeneratorConfig
+from talk3d.eg3d.generator import Generator
 from talk3d.frames import driving_signals
 from talk3d.motion import continued
-from talk3d.person import Person, person_from_state, person_state
+from talk3d.person import Person
 
 __all__ = ["Avatar", "View", "bfloat16_is_fast", "load_avatar", "save_avatar"]
 
 _BATCH = 4
 _ANIMATOR = "animator."
+_GENERATOR = "generator."
+_DRAWN_BY = ("decoder.", "superresolution.")
 _MOTION = "motion."
 
 
@@ -71,8 +77,12 @@ class View:
 class Avatar:
     """A person that can speak."""
 
-    person: Person
-    """The personalised generator."""
+    generator: Generator
+    """Draws planes; of its weights the file holds decoder and super-resolution."""
+    identity: Float[Tensor, "3 channels height width"]
+    """The person's planes, neutral with sealed lips."""
+    w: Float[Tensor, "1 layers w"]
+    """The person's style vectors."""
     animator: Animator
     """Sound to motion."""
     plate: UInt8[Tensor, "3 size size"]
@@ -92,8 +102,13 @@ class Avatar:
     def of(cls, subject: Subject, person: Person, animator: Animator) -> "Avatar":
         """Put an avatar together."""
         eye, rotation, landmark = driving_signals(subject.arrays)
+        with torch.no_grad():
+            w = person.neutral()
+            identity = person.planes(w)[0]
         return cls(
-            person=person,
+            generator=person.generator,
+            identity=identity,
+            w=w,
             animator=animator,
             plate=torch.from_numpy(subject.plate().copy()).permute(2, 0, 1),
             camera=torch.from_numpy(subject.arrays["camera"]),
@@ -168,12 +183,10 @@ class Avatar:
         ``first`` is the frame of the sound at which the signals begin.
         """
         features = log_mel(torch.from_numpy(np.asarray(wave, np.float32)), MelConfig())
-        half, generator = bfloat16_is_fast(), self.person.generator
+        half, generator = bfloat16_is_fast(), self.generator
         tokens = self.animator.config.tokens
-        w = self.person.neutral()
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            identity = self.person.planes(w)[0]
-            encoded = self.animator.encode(identity)
+            encoded = self.animator.encode(self.identity)
         for rows in torch.arange(len(cameras)).split(_BATCH):
             windows = audio_windows(
                 features,
@@ -186,9 +199,11 @@ class Avatar:
                 token = self.animator.tokens(driving).float()
                 offset = self.animator.decode(encoded, token).float()
             samples = generator.sampling()
-            rendering = generator.render(identity + offset, cameras[rows], samples)
+            rendering = generator.render(self.identity + offset, cameras[rows], samples)
             with torch.autocast("cpu", torch.bfloat16, enabled=half):
-                picture = generator.upsample(rendering, w.expand(len(rows), -1, -1))
+                picture = generator.upsample(
+                    rendering, self.w.expand(len(rows), -1, -1)
+                )
             yield from _straight(picture.float())
 
 
@@ -197,8 +212,11 @@ def save_avatar(
 ) -> None:
     """Write an avatar file."""
     network = avatar.animator.state_dict()
-    state = person_state(avatar.person)
-    state |= {f"{_ANIMATOR}{name}": value for name, value in network.items()}
+    state = {f"{_ANIMATOR}{name}": value for name, value in network.items()}
+    for name, value in avatar.generator.state_dict().items():
+        if name.startswith(_DRAWN_BY):
+            state[f"{_GENERATOR}{name}"] = value
+    state |= {"identity": avatar.identity, "w": avatar.w}
     state = half_precision(state)
     for name in ("camera", "eye", "rotation", "landmark", "plate"):
         state[f"{_MOTION}{name}"] = getattr(avatar, name)
@@ -207,7 +225,7 @@ def save_avatar(
         state,
         kind="avatar",
         config={
-            "generator": asdict(avatar.person.generator.config),
+            "generator": asdict(avatar.generator.config),
             "animator": asdict(avatar.animator.config),
         },
         parents=parents,
@@ -223,21 +241,34 @@ def load_avatar(path: Path) -> Avatar:
         ValueError: if it is damaged or holds something else.
     """
     saved = load_model(path, kind="avatar")
-    person = person_from_state(saved.config["generator"], saved.state)
-    animator = Animator(AnimatorConfig.from_json(saved.config["animator"]))
-    weights = {
-        name.removeprefix(_ANIMATOR): value.float()
-        for name, value in saved.state.items()
-        if name.startswith(_ANIMATOR)
-    }
-    animator.load_state_dict(weights)
-    motion = {
-        name.removeprefix(_MOTION): value
-        for name, value in saved.state.items()
-        if name.startswith(_MOTION)
-    }
-    animator.eval().requires_grad_(False)
-    return Avatar(person=person, animator=animator, info=saved.extra, **motion)
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, value in saved.state.items():
+        owner, dot, rest = name.partition(".")
+        if dot:
+            parts.setdefault(owner + dot, {})[rest] = value
+    with torch.random.fork_rng():
+        animator = Animator(AnimatorConfig.from_json(saved.config["animator"]))
+        generator = Generator(GeneratorConfig.from_json(saved.config["generator"]))
+    animator.load_state_dict(_single(parts[_ANIMATOR]))
+    drawn = _single(parts[_GENERATOR])
+    missing, unknown = generator.load_state_dict(drawn, strict=False)
+    if unknown or any(name.startswith(_DRAWN_BY) for name in missing):
+        message = f"the weights in {path} do not fit its configuration: make it again"
+        raise ValueError(message)
+    for network in (animator, generator):
+        network.eval().requires_grad_(False)
+    return Avatar(
+        generator=generator,
+        identity=saved.state["identity"].float(),
+        w=saved.state["w"].float(),
+        animator=animator,
+        info=saved.extra,
+        **parts[_MOTION],
+    )
+
+
+def _single(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.float() for name, value in state.items()}
 
 
 def bfloat16_is_fast() -> bool:

@@ -24,10 +24,10 @@ from talk3d.avatar import Avatar, View, load_avatar, save_avatar
 from talk3d.camera import orbit_label
 from talk3d.checkpoint import file_sha256, write_atomically
 from talk3d.dataset import Subject
+from talk3d.movie import write_movie
 from talk3d.person import Person, load_person, save_person
 from talk3d.personalize import PersonalizeConfig, personalize
 from talk3d.preprocess.run import PreprocessConfig, preprocess
-from talk3d.video import write_video
 
 __all__ = [
     "CreateConfig",
@@ -177,7 +177,7 @@ def speak(
             report("speak", (index + 1) / count)
             yield composite(picture, backdrop)
 
-    write_video(out, frames(), fps=loaded.fps, audio=speech)
+    write_movie(out, frames(), fps=loaded.fps, sound=speech)
 
 
 def background(text: str, avatar: Avatar) -> Float[np.ndarray, "size size 3"]:

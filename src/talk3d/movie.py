@@ -1,0 +1,121 @@
+"""Writes frames and sound as an MP4 that plays everywhere.
+
+Comes in: RGB frames one by one and a sound file of any format. Goes out: H.264 with
+BT.709 colours and AAC sound at the source's rate, starting together. Memory does not
+grow with the length of the video; the file appears under its name when it is whole.
+"""
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import OutputContainer
+from jaxtyping import UInt8
+
+from talk3d.checkpoint import write_atomically
+
+__all__ = ["write_movie"]
+
+_OPTIONS = {"crf": "16", "preset": "medium"}
+_SOUND_BITS = 192_000
+_HIGHEST_RATE = 48_000
+_BT709 = 1
+
+
+def write_movie(
+    path: Path,
+    frames: Iterable[UInt8[np.ndarray, "height width 3"]],
+    *,
+    fps: float,
+    sound: Path | None = None,
+) -> None:
+    """Write a movie.
+
+    Args:
+        path: destination, ``*.mp4``.
+        frames: sRGB pictures, all of one even size.
+        fps: frames per second.
+        sound: file whose sound is laid under the pictures; none for silence.
+
+    Raises:
+        ValueError: if the name does not end in .mp4, or there are no frames.
+        OSError: if the file cannot be written.
+    """
+    if path.suffix.lower() != ".mp4":
+        message = f"cannot write {path}: give a name that ends in .mp4"
+        raise ValueError(message)
+    pictures = iter(frames)
+    first = next(pictures, None)
+    if first is None:
+        message = f"there are no frames to write to {path}"
+        raise ValueError(message)
+    with (
+        write_atomically(path) as temporary,
+        av.open(str(temporary), "w", format="mp4") as container,
+    ):
+        _fill(container, chain([first], pictures), fps, sound, first.shape[:2])
+
+
+def _fill(
+    container: OutputContainer,
+    frames: Iterator[UInt8[np.ndarray, "height width 3"]],
+    fps: float,
+    sound: Path | None,
+    size: tuple[int, int],
+) -> None:
+    rate = Fraction(fps).limit_denominator(1001)
+    stream = container.add_stream("libx264", rate=rate, options=_OPTIONS)
+    stream.height, stream.width = size
+    stream.pix_fmt = "yuv420p"
+    context = stream.codec_context
+    context.colorspace = context.color_primaries = context.color_trc = _BT709
+    waves = None if sound is None else _Sound(container, sound)
+    for index, picture in enumerate(frames):
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")
+        frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
+        frame.pts, frame.time_base = index, 1 / rate
+        container.mux(stream.encode(frame))
+        if waves is not None:
+            waves.write_until((index + 1) / fps)
+    container.mux(stream.encode(None))
+    if waves is not None:
+        waves.close()
+
+
+class _Sound:
+    """Feeds a sound file into a container as the pictures go on."""
+
+    def __init__(self, container: OutputContainer, path: Path) -> None:
+        self._container = container
+        self._source = av.open(str(path))
+        stream = self._source.streams.audio[0]
+        rate = min(stream.rate or _HIGHEST_RATE, _HIGHEST_RATE)
+        layout = "mono" if stream.channels == 1 else "stereo"
+        self._out = container.add_stream("aac", rate=rate, layout=layout)
+        self._out.bit_rate = _SOUND_BITS
+        self._resampler = av.AudioResampler("fltp", layout, rate)
+        self._frames = self._source.decode(stream)
+        self._samples, self._rate = 0, rate
+
+    def write_until(self, seconds: float) -> None:
+        """Encode the sound up to a moment of the movie."""
+        while self._samples < seconds * self._rate:
+            frame = next(self._frames, None)
+            if frame is None:
+                return
+            self._encode(self._resampler.resample(frame))
+
+    def close(self) -> None:
+        """Write what is left in the encoder."""
+        self._encode(self._resampler.resample(None))
+        self._container.mux(self._out.encode(None))
+        self._source.close()
+
+    def _encode(self, frames: list[av.AudioFrame]) -> None:
+        for frame in frames:
+            frame.pts, frame.time_base = self._samples, Fraction(1, self._rate)
+            self._samples += frame.samples
+            self._container.mux(self._out.encode(frame))

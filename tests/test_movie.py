@@ -1,0 +1,68 @@
+"""Movies: right colours, right length, sound in time."""
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from talk3d.movie import write_movie
+
+FPS, RATE = 25.0, 44_100
+
+
+def _frames(count, flash_at=None):
+    for index in range(count):
+        level = 235 if index == flash_at else 60
+        yield np.full((64, 64, 3), (level, 90, 120), np.uint8)
+
+
+def _read(path):
+    with av.open(str(path)) as container:
+        frames = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+    with av.open(str(path)) as container:
+        sound = [f.to_ndarray()[0] for f in container.decode(audio=0)]
+    return np.stack(frames), np.concatenate(sound)
+
+
+def test_pictures_and_sound_arrive_together(tmp_path):
+    wave = np.zeros(2 * RATE, np.float32)
+    wave[RATE : RATE + 2000] = 0.8 * np.sin(np.arange(2000) / 5)
+    soundfile.write(tmp_path / "beep.wav", wave, RATE)
+    write_movie(
+        tmp_path / "x.mp4", _frames(50, 25), fps=FPS, sound=tmp_path / "beep.wav"
+    )
+    frames, sound = _read(tmp_path / "x.mp4")
+    assert len(frames) == 50
+    assert frames[:, 32, 32, 0].argmax() == 25
+    loud = np.flatnonzero(np.abs(sound) > 0.2)[0]
+    # AAC spreads an onset over at most one block of 1024 samples
+    assert abs(loud - RATE) < 1100
+
+
+def test_colours_survive(tmp_path):
+    write_movie(tmp_path / "x.mp4", _frames(3), fps=FPS)
+    with av.open(str(tmp_path / "x.mp4")) as container:
+        frame = next(container.decode(video=0))
+        picture = frame.to_ndarray(format="rgb24", src_colorspace="ITU709")
+    # 8-bit YUV with halved chroma: two levels of rounding each way
+    assert np.abs(picture[32, 32].astype(int) - (60, 90, 120)).max() <= 4
+
+
+def test_nothing_is_left_of_a_failed_movie(tmp_path):
+    def broken():
+        yield from _frames(2)
+        raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        write_movie(tmp_path / "x.mp4", broken(), fps=FPS)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_suffix_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"ends in \.mp4"):
+        write_movie(tmp_path / "x.avi", _frames(2), fps=FPS)
+
+
+def test_no_frames_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="no frames"):
+        write_movie(tmp_path / "x.mp4", iter(()), fps=FPS)
