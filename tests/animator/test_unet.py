@@ -5,8 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talk3d.animator.rollout import PLANE_AXES, RollOutConv
+from talk3d.animator.rollout import RollOutConv
 from talk3d.animator.unet import AudioUNet, UNetConfig
+from talk3d.eg3d.volume import PLANE_AXES
 
 CONFIG = UNetConfig.tiny()
 TOKEN_WIDTH = 16
@@ -37,8 +38,8 @@ def axis_maps(plane_axes: str, size: int) -> torch.Tensor:
     ramp = torch.arange(size) - (size - 1) / 2
     planes = torch.zeros(3, 3, size, size)
     for plane, (columns, rows) in enumerate(PLANE_AXES[plane_axes]):
-        planes[plane, "xyz".index(columns)] = ramp.expand(size, size)
-        planes[plane, "xyz".index(rows)] = ramp[:, None].expand(size, size)
+        planes[plane, columns] = ramp.expand(size, size)
+        planes[plane, rows] = ramp[:, None].expand(size, size)
     return planes
 
 
@@ -79,7 +80,7 @@ def test_each_of_the_six_contexts_alone(plane_axes: str, source: int) -> None:
             PLANE_AXES[plane_axes][target]
         )
         expected = torch.zeros(3, size, size)
-        expected["xyz".index(shared)] = full[target, "xyz".index(shared)]
+        expected[shared] = full[target, shared]
         torch.testing.assert_close(rolled[target], expected)
     torch.testing.assert_close(rolled[source], torch.zeros(3, size, size))
 
@@ -271,7 +272,6 @@ def test_autocast_stays_close_to_float32() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"plane_axes": "xyz"},
         {"widths": ()},
         {"widths": (8, 10)},
         {"heads": 5},

@@ -6,8 +6,6 @@ channels. What one plane learns of the others is their mean along the axis it do
 have.
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -15,18 +13,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["PLANES", "PLANE_AXES", "ConvBlock", "RollOutConv", "plane_norm"]
+from talk3d.eg3d.volume import PLANE_AXES, PlaneAxes
+
+__all__ = ["PLANES", "ConvBlock", "PlaneGroupNorm", "RollOutConv"]
 
 PLANES = 3
-
-PLANE_AXES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
-    {
-        "official": ("xy", "xz", "zx"),
-        "xy_xz_zy": ("xy", "xz", "zy"),
-        "xy_yz_zx": ("xy", "yz", "zx"),
-    }
-)
-"""Of each plane the axis its columns run along, then the axis its rows run along."""
 
 
 class _Link(NamedTuple):
@@ -38,7 +29,7 @@ class _Link(NamedTuple):
     target_rows: bool
 
 
-def _links(plane_axes: str) -> tuple[_Link, ...]:
+def _links(plane_axes: PlaneAxes) -> tuple[_Link, ...]:
     """Return the six roll-out contexts.
 
     A plane's profile runs along the axis that both planes have. Where they have both
@@ -72,7 +63,12 @@ class RollOutConv(nn.Module):
     """
 
     def __init__(
-        self, in_width: int, out_width: int, *, plane_axes: str, halve: bool = False
+        self,
+        in_width: int,
+        out_width: int,
+        *,
+        plane_axes: PlaneAxes,
+        halve: bool = False,
     ) -> None:
         super().__init__()
         size, stride = (4, 2) if halve else (3, 1)
@@ -98,8 +94,10 @@ class RollOutConv(nn.Module):
 
     def forward(self, x: Float[Tensor, "b pc h w"]) -> Float[Tensor, "b pd h2 w2"]:
         """Convolve the planes; with ``halve`` at half the size."""
-        along_columns = x.mean(dim=2).unflatten(1, (PLANES, -1))
-        along_rows = x.mean(dim=3).unflatten(1, (PLANES, -1))
+        height, width = x.shape[2:]
+        # A mean along one dimension; pooling is ten times as fast in channels-last.
+        along_columns = F.avg_pool2d(x, (height, 1))[:, :, 0].unflatten(1, (PLANES, -1))
+        along_rows = F.avg_pool2d(x, (1, width))[..., 0].unflatten(1, (PLANES, -1))
         profiles = [
             (along_rows if link.source_rows else along_columns)[:, link.source]
             for link in self.links
@@ -108,7 +106,10 @@ class RollOutConv(nn.Module):
         context = context.unflatten(1, (len(self.links), -1))
         columns = self._gather(context, rows=False)
         rows = self._gather(context, rows=True)
-        return self.own(x) + columns[:, :, None, :] + rows[:, :, :, None]
+        last = torch.channels_last
+        columns = columns[:, :, None].contiguous(memory_format=last)
+        rows = rows[..., None].contiguous(memory_format=last)
+        return self.own(x) + columns + rows
 
     def _gather(
         self, context: Float[Tensor, "b links d s"], *, rows: bool
@@ -124,9 +125,18 @@ class RollOutConv(nn.Module):
         return torch.cat(planes, dim=1)
 
 
-def plane_norm(width: int, groups: int) -> nn.GroupNorm:
-    """Return a normalisation of ``groups`` groups in each plane."""
-    return nn.GroupNorm(PLANES * groups, PLANES * width)
+class PlaneGroupNorm(nn.GroupNorm):
+    """Normalisation of ``groups`` groups in each plane.
+
+    In float32: there its gradient takes half as long as in bfloat16 on a CPU.
+    """
+
+    def __init__(self, width: int, groups: int) -> None:
+        super().__init__(PLANES * groups, PLANES * width)
+
+    def forward(self, input: Float[Tensor, "b pc h w"]) -> Float[Tensor, "b pc h w"]:
+        """Normalise; the result has the type of the input."""
+        return super().forward(input.float()).to(input.dtype)
 
 
 class ConvBlock(nn.Module):
@@ -137,7 +147,7 @@ class ConvBlock(nn.Module):
         in_width: int,
         out_width: int,
         *,
-        plane_axes: str,
+        plane_axes: PlaneAxes,
         groups: int,
         halve: bool = False,
     ) -> None:
@@ -145,11 +155,11 @@ class ConvBlock(nn.Module):
         self.first = RollOutConv(
             in_width, out_width, plane_axes=plane_axes, halve=halve
         )
-        self.first_norm = plane_norm(out_width, groups)
+        self.first_norm = PlaneGroupNorm(out_width, groups)
         self.second = nn.Conv2d(
             PLANES * out_width, PLANES * out_width, 3, padding=1, groups=PLANES
         )
-        self.second_norm = plane_norm(out_width, groups)
+        self.second_norm = PlaneGroupNorm(out_width, groups)
 
     def forward(self, x: Float[Tensor, "b pc h w"]) -> Float[Tensor, "b pd h2 w2"]:
         """Return the features, at half the size for a halving block."""

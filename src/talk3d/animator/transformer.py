@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from talk3d.animator.rollout import PLANE_AXES, PLANES
+from talk3d.animator.rollout import PLANES
+from talk3d.eg3d.volume import PLANE_AXES, PlaneAxes
 
 __all__ = ["Block", "PlaneLinear", "PlaneNorm", "position_code"]
 
@@ -61,7 +62,10 @@ class _SelfAttention(nn.Module):
         """Return what is to be added to the state."""
         parts = self.split(self.norm(x)).unflatten(-1, (3, self.heads, -1))
         query, key, value = parts.flatten(0, 1).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(query, key, value)
+        # Written out: for a few hundred positions, and in bfloat16 on a CPU, this is
+        # three times as fast, forward and backward, as the fused attention.
+        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)
+        mixed = scores.softmax(dim=-1).to(value.dtype) @ value
         return self.join(mixed.transpose(1, 2).flatten(2).unflatten(0, x.shape[:2]))
 
 
@@ -122,7 +126,7 @@ class Block(nn.Module):
 
 
 def position_code(
-    plane_axes: str, size: int, width: int
+    plane_axes: PlaneAxes, size: int, width: int
 ) -> Float[Tensor, "3 1 n width"]:
     """Return the sinusoidal code of each cell's (x, y, z), box from -1 to 1.
 
@@ -136,7 +140,7 @@ def position_code(
     for columns_axis, rows_axis in PLANE_AXES[plane_axes]:
         place = {columns_axis: columns.flatten(), rows_axis: rows.flatten()}
         parts = []
-        for axis in "xyz":
+        for axis in range(3):
             phase = place.get(axis, torch.zeros(size * size))[:, None] * frequencies
             parts += [phase.sin(), phase.cos()]
         planes.append(torch.cat(parts, dim=1))

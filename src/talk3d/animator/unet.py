@@ -23,11 +23,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from talk3d.animator.rollout import (
-    PLANE_AXES,
     PLANES,
     ConvBlock,
-    RollOutConv,
-    plane_norm,
+    PlaneGroupNorm,
 )
 from talk3d.animator.transformer import (
     Block,
@@ -35,6 +33,7 @@ from talk3d.animator.transformer import (
     PlaneNorm,
     position_code,
 )
+from talk3d.eg3d.volume import PLANE_AXES, PlaneAxes
 
 __all__ = ["AudioUNet", "Encoded", "UNetConfig"]
 
@@ -47,13 +46,13 @@ class UNetConfig:
     """Channels of one plane of the tri-plane."""
     plane_size: int = 128
     """Texels along one side of a plane."""
-    plane_axes: str = "xy_xz_zy"
-    """What the columns and rows of the three planes are; a name in `PLANE_AXES`."""
+    plane_axes: PlaneAxes = "xy_xz_zy"
+    """Which world axes the three planes span; that of the prior."""
     widths: tuple[int, ...] = (48, 64, 96)
     """Channels per plane at 1/2, 1/4, 1/8, … of the plane's size; attention at last."""
     norm_groups: int = 8
     """Groups per plane of each group normalisation; divides every width."""
-    heads: int = 4
+    heads: int = 3
     """Heads of every attention; divides the last width."""
     blocks: int = 2
     """Transformer blocks at the bottom."""
@@ -108,6 +107,8 @@ class Encoded:
 
     skips: tuple[Float[Tensor, "1 _ _ _"], ...]
     """Encoder features, fine to coarse, added on the way up."""
+    gate: Float[Tensor, "1 _ _ _"]
+    """What the last features are multiplied by."""
     bottom: Float[Tensor, "1 pd h w"]
     """Encoder features at the bottom."""
     state: Float[Tensor, "3 1 n d"]
@@ -126,7 +127,7 @@ class _Head(nn.Module):
     def __init__(self, width: int, plane_channels: int, bound: float) -> None:
         super().__init__()
         self.bound = bound
-        # Four sub-texels of each channel.
+        # Per plane four sub-texels, each with all channels.
         out_width = PLANES * plane_channels * 4
         self.weight = nn.Parameter(torch.zeros(out_width, width, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_width))
@@ -140,7 +141,17 @@ class _Head(nn.Module):
         weight, bias = self.weight / self.bound, self.bias / self.bound
         x = F.conv2d(x, weight, bias, padding=1, groups=PLANES).tanh()
         x = x * limit.to(x.dtype).repeat_interleave(x.shape[1] // PLANES)[:, None, None]
-        return F.pixel_shuffle(x, 2).unflatten(1, (PLANES, -1))
+        # b h w (p i j c) -> b (h i) (w j) p c, which stays channels-last.
+        x = x.permute(0, 2, 3, 1).unflatten(3, (PLANES, 2, 2, -1))
+        x = x.permute(0, 1, 4, 2, 5, 3, 6).flatten(3, 4).flatten(1, 2)
+        return x.permute(0, 3, 4, 1, 2)
+
+
+def _for_each(
+    constant: Float[Tensor, "1 c h w"], frames: int
+) -> Float[Tensor, "frames c h w"]:
+    """Repeat what is constant; its gradient is summed faster than broadcasting's."""
+    return torch.cat([constant] * frames)
 
 
 class AudioUNet(nn.Module):
@@ -179,8 +190,9 @@ class AudioUNet(nn.Module):
             ConvBlock(a, b, plane_axes=config.plane_axes, groups=config.norm_groups)
             for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True)
         )
-        self.last = RollOutConv(widths[0], widths[0], plane_axes=config.plane_axes)
-        self.last_norm = plane_norm(widths[0], config.norm_groups)
+        last = PLANES * widths[0]
+        self.gate = nn.Conv2d(last, last, 3, padding=1, groups=PLANES)
+        self.gate_norm = PlaneGroupNorm(widths[0], config.norm_groups)
         self.head = _Head(widths[0], config.plane_channels, config.bound)
         self.register_buffer(
             "position",
@@ -202,6 +214,7 @@ class AudioUNet(nn.Module):
         state = state + self._block(0).self_attention(state)
         return Encoded(
             skips=tuple(features[:-1]),
+            gate=self.gate(features[0]),
             bottom=x,
             state=state,
             limit=self.config.bound * spread,
@@ -214,10 +227,14 @@ class AudioUNet(nn.Module):
         state, _ = self._transform(encoded, tokens)
         height, width = encoded.bottom.shape[2:]
         x = state.permute(1, 0, 3, 2).flatten(1, 2).unflatten(2, (height, width))
-        x = x.contiguous(memory_format=torch.channels_last) + encoded.bottom
+        x = x.contiguous(memory_format=torch.channels_last)
+        x = x + _for_each(encoded.bottom, len(tokens))
         for block, skip in zip(self.up, reversed(encoded.skips), strict=True):
-            x = F.interpolate(block(x), scale_factor=2.0, mode="bilinear") + skip
-        x = F.silu(self.last_norm(self.last(x)))
+            x = F.interpolate(block(x), scale_factor=2.0, mode="bilinear")
+            x = x + _for_each(skip, len(tokens))
+        # To first order, what moves changes by its motion times its slope: a product
+        # of smooth features of the frame and sharp ones of the identity.
+        x = self.gate_norm(x) * _for_each(encoded.gate, len(tokens))
         return self.head(x, encoded.limit)
 
     def attention(
