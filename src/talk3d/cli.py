@@ -156,6 +156,33 @@ def train(subject: Positional[Path], generator: Positional[Path], out: Out) -> N
     print(f"wrote {out}")
 
 
+def replay(avatar: Positional[Path], subject: Positional[Path], out: Out) -> None:
+    """Show the test part of a subject as its avatar does, self-driven.
+
+    Args:
+        avatar: the avatar file.
+        subject: the subject folder it was made from.
+        out: the video to write (.mp4).
+    """
+    from talk3d.pipeline import replay as run
+
+    run(avatar, subject, out)
+    print(f"wrote {out}")
+
+
+def demo(out: Out) -> None:
+    """Run the bundled synthetic speaker end to end.
+
+    Args:
+        out: folder to write to.
+    """
+    from talk3d.demo import demo as run
+
+    with _Progress("interrupted; the same command goes on") as progress:
+        run(out, progress.report)
+    print(f"wrote {out}")
+
+
 def evaluate(result: Positional[Path], reference: Positional[Path], out: Out) -> None:
     """Judge a video against a subject or another video.
 
@@ -299,7 +326,9 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "preprocess": preprocess,
     "personalize": personalize,
     "train": train,
+    "replay": replay,
     "evaluate": evaluate,
+    "demo": demo,
     "info": info,
     "doctor": doctor,
 }
@@ -380,11 +409,9 @@ def _clock(seconds: float) -> str:
 
 
 def _shipped_prior() -> Path:
-    path = Path(__file__).parent / "data" / "prior-small.safetensors"
-    if not path.is_file():
-        message = "no prior is shipped with this installation: give --prior FILE"
-        raise FileNotFoundError(message)
-    return path
+    from talk3d.demo import shipped
+
+    return shipped("prior-small.safetensors")
 
 
 if __name__ == "__main__":

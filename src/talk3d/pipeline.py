@@ -8,12 +8,14 @@ import json
 import logging
 import math
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import torch
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageColor
@@ -31,9 +33,11 @@ from talk3d.preprocess.run import PreprocessConfig, preprocess
 
 __all__ = [
     "CreateConfig",
+    "Report",
     "SpeakConfig",
     "create",
     "personalize_subject",
+    "replay",
     "speak",
     "train_subject",
     "yaw_sheet",
@@ -178,6 +182,25 @@ def speak(
             yield composite(picture, backdrop)
 
     write_movie(out, frames(), fps=loaded.fps, sound=speech)
+
+
+def replay(avatar: Path, subject: Path, out: Path) -> None:
+    """Write the test part of a subject as the avatar shows it, self-driven.
+
+    Cameras, blinks, gaze and head motion are the recorded ones; the sound is the
+    recording's own.
+    """
+    loaded, opened = load_avatar(avatar), Subject.open(subject)
+    wave, part = opened.audio(), opened.test
+    first, last = (
+        round(n / opened.fps * _SAMPLE_RATE) for n in (part.start, part.stop)
+    )
+    backdrop = background("keep", loaded)
+    pictures = (composite(p, backdrop) for p in loaded.replay(wave, part))
+    with tempfile.TemporaryDirectory(prefix="talk3d-") as folder:
+        sound = Path(folder) / "sound.wav"
+        soundfile.write(sound, wave[first:last], _SAMPLE_RATE)
+        write_movie(out, pictures, fps=opened.fps, sound=sound)
 
 
 def background(text: str, avatar: Avatar) -> Float[np.ndarray, "size size 3"]:

@@ -1,0 +1,71 @@
+"""The bundled synthetic speaker, end to end.
+
+First the finished avatar speaks, which takes a minute. Then the whole path runs on
+the bundled clip with few steps: video in, avatar out, a video of it, a sheet over yaw
+and a report.
+"""
+
+from importlib import resources
+from pathlib import Path
+
+from PIL import Image
+
+from talk3d.animator.train import AnimatorTrainConfig
+from talk3d.checkpoint import write_atomically
+from talk3d.evaluate.run import evaluate
+from talk3d.person import load_person
+from talk3d.personalize import PersonalizeConfig
+from talk3d.pipeline import (
+    CreateConfig,
+    Report,
+    SpeakConfig,
+    create,
+    replay,
+    speak,
+    yaw_sheet,
+)
+
+__all__ = ["QUICK", "demo", "shipped"]
+
+QUICK = CreateConfig(
+    personalize=PersonalizeConfig(invert_steps=40, coarse_steps=120, tune_steps=150),
+    animator=AnimatorTrainConfig(plane_steps=60, picture_steps=200),
+)
+"""Few steps: shows that everything works, not how good it gets."""
+
+
+def shipped(name: str) -> Path:
+    """Return a file that is shipped with the package.
+
+    Raises:
+        FileNotFoundError: if this installation lacks it.
+    """
+    path = Path(str(resources.files("talk3d"))) / "data" / name
+    if not path.is_file():
+        message = f"{name} is not part of this installation: install talk3d again"
+        raise FileNotFoundError(message)
+    return path
+
+
+def demo(out: Path, report: Report) -> None:
+    """Write the demonstration into a folder.
+
+    Files: ``speaking.mp4`` and ``turning.mp4`` by the finished avatar; then
+    ``me.safetensors``, ``created.mp4``, ``yaw.png`` and ``report/report.html`` by the
+    whole path.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    speech = shipped("sample_speech.flac")
+    finished = shipped("speaker.safetensors")
+    speak(finished, speech, out / "speaking.mp4", SpeakConfig(), report)
+    turning = SpeakConfig(view="orbit", background="#808080")
+    speak(finished, speech, out / "turning.mp4", turning, report)
+
+    work, avatar = out / "work", out / "me.safetensors"
+    prior = shipped("prior-small.safetensors")
+    create(shipped("speaker.mp4"), avatar, prior, work, QUICK, report)
+    replay(avatar, work / "subject", out / "created.mp4")
+    with write_atomically(out / "yaw.png") as temporary:
+        sheet = yaw_sheet(load_person(work / "generator.safetensors"))
+        Image.fromarray(sheet).save(temporary)
+    evaluate(out / "created.mp4", work / "subject", out / "report")
