@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from talk3d.evaluate import metrics, points
+from talk3d.evaluate import metrics, points, structure
 from talk3d.evaluate.material import Shots, Truth
 from talk3d.evaluate.regions import region_masks, shrink
 from talk3d.face import FaceNets, FaceTracker
@@ -35,6 +35,7 @@ Track = Float[np.ndarray, "frames 478 2"]
 PerFrame = dict[str, Float[np.ndarray, " frames"]]
 
 _RATE = 16_000
+_BOXED = ("mouth", "eyes")
 
 
 @dataclass(frozen=True)
@@ -163,52 +164,64 @@ class _FrameJudge:
 
     def __init__(self, truth: np.ndarray, masks: dict[str, np.ndarray]) -> None:
         self._truth = truth
-        self._masks = masks
         self._power = metrics.detail_power(truth)
-        self._cores = {
-            name: shrink(mask) if name == "matte" else mask
+        self._regions = {
+            name: _Region(truth, mask, person=name == "matte", boxed=name in _BOXED)
             for name, mask in masks.items()
         }
 
     def scores(self, picture: np.ndarray) -> dict[str, float]:
         """Measure one picture in every region."""
         power = metrics.detail_power(picture)
+        off = np.abs(picture - self._truth)
         found: dict[str, float] = {}
-        for region, mask in self._masks.items():
-            core = self._cores[region]
-            error = metrics.mean_square_error(picture, self._truth, mask=mask)
-            found[f"{region}/psnr"] = metrics.psnr_from_error(error)
-            found[f"{region}/mae"] = metrics.mae(picture, self._truth, mask=mask)
-            found[f"{region}/power"] = float(power[core].mean())
-            found[f"{region}/power_truth"] = float(self._power[core].mean())
-            found |= self._structure(region, picture, mask)
-        return found
-
-    def _structure(
-        self, region: str, picture: np.ndarray, mask: np.ndarray
-    ) -> dict[str, float]:
-        """Measure SSIM, and MS-SSIM where the picture and region are large enough."""
-        truth = self._truth
-        if region == "matte":
-            picture, truth = (
-                metrics.on_grey(picture, mask),
-                metrics.on_grey(truth, mask),
-            )
-        elif region != "full":
-            return {f"{region}/ssim": _boxed_ssim(picture, truth, mask)}
-        found = {f"{region}/ssim": metrics.ssim(picture, truth, mask=mask)}
-        if min(truth.shape[:2]) >= metrics.MS_SSIM_MIN_SIZE:
-            found[f"{region}/ms_ssim"] = metrics.ms_ssim(picture, truth, mask=mask)
+        for name, region in self._regions.items():
+            error = metrics.masked_mean(off * off, region.mask)
+            found[f"{name}/psnr"] = metrics.psnr_from_error(error)
+            found[f"{name}/mae"] = metrics.masked_mean(off, region.mask)
+            found[f"{name}/power"] = float(power[region.core].mean())
+            found[f"{name}/power_truth"] = float(self._power[region.core].mean())
+            for metric, value in region.structure(picture).items():
+                found[f"{name}/{metric}"] = value
         return found
 
 
-def _boxed_ssim(picture: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:
-    """Measure SSIM over a small region, computing only around it."""
+class _Region:
+    """One region of one frame of the truth, ready for SSIM."""
+
+    def __init__(
+        self, truth: np.ndarray, mask: np.ndarray, *, person: bool, boxed: bool
+    ) -> None:
+        self.mask = mask
+        self.core = shrink(mask) if person else mask
+        self._window = _window(mask) if boxed else np.s_[:, :]
+        self._grey = mask if person else None
+        truth = self._seen(truth)
+        whole = not boxed and min(truth.shape[:2]) >= structure.MS_SSIM_MIN_SIZE
+        self._scales = 5 if whole else 1
+        self._levels = structure.prepare(
+            truth, mask=mask[self._window], scales=self._scales
+        )
+
+    def _seen(self, picture: np.ndarray) -> np.ndarray:
+        """Cut to the region's surroundings; lay the person on grey."""
+        if self._grey is not None:
+            return metrics.on_grey(picture, self._grey)
+        return picture[self._window]
+
+    def structure(self, picture: np.ndarray) -> dict[str, float]:
+        """Measure SSIM, and MS-SSIM where the picture is large enough."""
+        one, five = structure.compare(self._seen(picture), self._levels)
+        return {"ssim": one, "ms_ssim": five} if self._scales == 5 else {"ssim": one}
+
+
+def _window(mask: np.ndarray) -> tuple[slice, slice]:
+    """Return the rows and columns within five pixels of a mask."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    part = np.s_[
-        max(rows[0] - 5, 0) : rows[-1] + 6, max(columns[0] - 5, 0) : columns[-1] + 6
-    ]
-    return metrics.ssim(picture[part], truth[part], mask=mask[part])
+    return (
+        slice(max(rows[0] - 5, 0), rows[-1] + 6),
+        slice(max(columns[0] - 5, 0), columns[-1] + 6),
+    )
 
 
 def _codes(frame: np.ndarray) -> np.ndarray:
