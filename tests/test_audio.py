@@ -309,9 +309,13 @@ def test_files_without_sound_are_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "empty.wav", np.zeros(0, np.float32), SAMPLE_RATE)
     with pytest.raises(ValueError, match="no sound track"):
         load_audio(tmp_path / "empty.wav")
+
+
+def test_silence_is_warned_of_and_read(tmp_path: Path, caplog) -> None:
     soundfile.write(tmp_path / "mute.wav", np.zeros(5000, np.float32), SAMPLE_RATE)
-    with pytest.raises(ValueError, match="silent from beginning to end"):
-        load_audio(tmp_path / "mute.wav")
+    wave = load_audio(tmp_path / "mute.wav")
+    assert "silent from beginning to end" in caplog.text
+    assert not wave.any()
 
 
 def test_the_rates_fit() -> None:

@@ -9,6 +9,7 @@ silence is exactly 0 in every feature, so padding with zeros is padding with sil
 References: mel scale, O'Shaughnessy 1987, ``2595 log10(1 + f / 700)``.
 """
 
+import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ __all__ = [
     "silent_past",
     "voice_activity",
 ]
+
+_LOG = logging.getLogger(__name__)
 
 SAMPLE_RATE = 16_000
 """Samples per second of all sound in memory."""
@@ -219,7 +222,7 @@ def load_audio(path: Path) -> Float[Tensor, " samples"]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it cannot be read, or holds no sound, or only silence, or NaN.
+        ValueError: it cannot be read, or holds no sound track, or NaN.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no sound file at {path}: check the name.")
@@ -240,10 +243,7 @@ def load_audio(path: Path) -> Float[Tensor, " samples"]:
             "sound again."
         )
     if not channels.any():
-        raise ValueError(
-            f"{path} is silent from beginning to end; check that the microphone was "
-            "on, or give another file."
-        )
+        _LOG.warning("%s is silent from beginning to end", path)
     wave = _mono(channels)
     shift = round(delay * SAMPLE_RATE)
     wave = np.pad(wave, (shift, 0)) if shift > 0 else wave[-shift:]

@@ -1,0 +1,117 @@
+"""The command line: quick help, exit statuses, one clear sentence for bad input."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from talk3d import checkpoint, cli
+
+
+def _run(*words):
+    return cli.main([str(word) for word in words])
+
+
+def test_help_imports_no_torch():
+    code = (
+        "import sys, talk3d.cli\n"
+        "try:\n talk3d.cli.main(['--help'])\nexcept SystemExit: pass\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert "create" in done.stdout
+
+
+@pytest.fixture
+def speech(tmp_path):
+    soundfile.write(tmp_path / "speech.wav", np.zeros(8000, np.float32), 16_000)
+    return tmp_path / "speech.wav"
+
+
+def _bad(capsys, *words):
+    assert _run(*words) == 2
+    text = capsys.readouterr().err.strip().splitlines()[-1]
+    assert text.startswith("talk3d: ")
+    return text
+
+
+def test_a_missing_avatar_is_named(capsys, tmp_path, speech):
+    text = _bad(capsys, "speak", tmp_path / "no.safetensors", speech, "-o", "x.mp4")
+    assert "no.safetensors" in text
+
+
+def test_a_damaged_avatar_is_refused(capsys, tmp_path, speech):
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(b"not a model")
+    text = _bad(capsys, "speak", path, speech, "-o", tmp_path / "x.mp4")
+    assert "is not a talk3d model" in text
+    assert not (tmp_path / "x.mp4").exists()
+
+
+def test_another_kind_of_model_is_refused(capsys, tmp_path, speech):
+    path = tmp_path / "prior.safetensors"
+    checkpoint.save_model(path, {}, kind="prior", config={})
+    text = _bad(capsys, "speak", path, speech, "-o", tmp_path / "x.mp4")
+    assert "holds a prior, a avatar is needed" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("empty.mp4", b""), ("text.mp4", b"hello, I am no video\n" * 40)],
+)
+def test_what_is_no_video_is_refused(capsys, tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    prior = tmp_path / "prior.safetensors"
+    checkpoint.save_model(prior, {}, kind="prior", config={})
+    out = tmp_path / "me.safetensors"
+    text = _bad(capsys, "create", tmp_path / name, "-o", out, "--prior", prior)
+    assert name in text
+    assert not out.exists()
+
+
+def test_a_missing_video_is_named(capsys, tmp_path):
+    prior = tmp_path / "prior.safetensors"
+    checkpoint.save_model(prior, {}, kind="prior", config={})
+    words = ("create", tmp_path / "no.mp4", "-o", tmp_path / "me.safetensors")
+    assert "no video at" in _bad(capsys, *words, "--prior", prior)
+
+
+def test_unknown_seeds_are_refused(capsys, tmp_path):
+    words = ("synth", "people", "many", "-o", tmp_path / "x.png")
+    assert "'many'" in _bad(capsys, *words)
+
+
+def test_info_says_what_a_file_is(capsys, tmp_path):
+    path = tmp_path / "prior.safetensors"
+    checkpoint.save_model(path, {}, kind="prior", config={"a": 1}, step=7)
+    assert _run("info", path) == 0
+    assert '"kind": "prior"' in capsys.readouterr().out
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    from talk3d import __version__
+
+    assert _run("--version") == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+def test_doctor_says_something_of_everything(capsys):
+    assert _run("doctor") == 0
+    text = capsys.readouterr().out
+    for word in ("torch", "CUDA", "bfloat16", "face networks", "synthetic"):
+        assert word in text
+
+
+def test_commands_in_the_readme_exist():
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    known = set(cli._COMMANDS) | set(cli._GROUPS)
+    lines = [line.strip() for line in readme.splitlines()]
+    used = [line.split()[1] for line in lines if line.startswith("talk3d ")]
+    assert used
+    assert set(used) <= known
