@@ -9,9 +9,10 @@ from talk3d.synthetic.head import PARTS, rotation, to_world
 from talk3d.synthetic.landmarks import landmark_points
 from talk3d.synthetic.light import studio_light
 from talk3d.synthetic.people import make_person, neutral_pose, pose_person
-from talk3d.synthetic.renderer import Pose, Renderer
+from talk3d.synthetic.renderer import Renderer
 from talk3d.synthetic.skull import skin_surface
 from talk3d.synthetic.talking import visible_points
+from talk3d.synthetic.view import Pose
 
 AHEAD = np.zeros(4, np.float32)
 MM = 1 / 400  # world units

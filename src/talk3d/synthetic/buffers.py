@@ -197,17 +197,22 @@ class GBuffer:
     @contextlib.contextmanager
     def multiply_colour(self) -> Iterator[None]:
         """Multiply what is drawn inside onto the reflectance; keep all else."""
-        keep = (False,) * 4
-        self._context.enable(moderngl.BLEND)
-        self._context.blend_func = (
+        keep, write = (False,) * 4, (True,) * 4
+        multiply = (
             moderngl.ZERO, moderngl.SRC_COLOR, moderngl.ZERO, moderngl.ONE,
         )  # fmt: skip
+        self._context.enable(moderngl.BLEND)
+        self._context.blend_func = multiply  # pyright: ignore[reportAttributeAccessIssue]
         self._surfaces.depth_mask = False
-        self._surfaces.color_mask = ((True, True, True, False), keep, keep)
+        self._mask_writing((*write[:3], False), keep, keep)
         yield
         self._surfaces.depth_mask = True
-        self._surfaces.color_mask = ((True,) * 4,) * 3
+        self._mask_writing(write, write, write)
         self._context.disable(moderngl.BLEND)
+
+    def _mask_writing(self, *channels: tuple[bool, ...]) -> None:
+        """Say which channels of the three maps are written."""
+        self._surfaces.color_mask = channels  # pyright: ignore[reportAttributeAccessIssue]
 
     def finish(
         self, shadow: moderngl.Texture
@@ -241,7 +246,7 @@ class GBuffer:
 def make_noise(context: moderngl.Context) -> moderngl.Texture3D:
     """Return the tiling noise texture: two fine noises (r, a), two fractal (g, b)."""
     generator = np.random.default_rng(5)
-    shape = (_NOISE_SIZE,) * 3
+    shape = (_NOISE_SIZE, _NOISE_SIZE, _NOISE_SIZE)
 
     def smooth(sigma: float) -> np.ndarray:
         white = generator.random(shape).astype(np.float32)
@@ -250,7 +255,8 @@ def make_noise(context: moderngl.Context) -> moderngl.Texture3D:
 
     def fractal() -> np.ndarray:
         octaves = zip((6.4, 3.2, 1.6, 0.8), (1, 0.5, 0.25, 0.125), strict=True)
-        return 0.47 + 0.085 * sum(weight * smooth(sigma) for sigma, weight in octaves)
+        total = np.sum([weight * smooth(sigma) for sigma, weight in octaves], 0)
+        return 0.47 + 0.085 * total
 
     channels = [
         0.5 + 0.17 * smooth(0.8),

@@ -10,13 +10,10 @@ first, then identity and expression offsets, each ``vertices x 3``.
 """
 
 import logging
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
-import scipy.sparse
-from jaxtyping import Float, Int
 from safetensors.numpy import load
 from scipy.spatial import Delaunay
 
@@ -32,12 +29,19 @@ from talk3d.synthetic.head import (
     load_head,
 )
 from talk3d.synthetic.regions import smoothstep
+from talk3d.synthetic.surfaces import (
+    Fields,
+    Piece,
+    inside_polygon,
+    loop_subdivision,
+    open_rims,
+    strip,
+)
 
 __all__ = ["builtin_head", "head_identity", "open_head"]
 
 _log = logging.getLogger(__name__)
 
-_Fields = Float[np.ndarray, "fields vertices 3"]
 
 _OVAL = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400,
@@ -70,16 +74,6 @@ _POLE = np.array([0.0, -0.05, -1.0])
 _EYE_RADIUS, _CORNEA = 1.545, 1.66
 _UV_HEIGHTS = [-16, -7.57, -4.38, -3.4, -2.48, -1.2, 0.41, 3.4, 6.2, 14]
 _UV_ROWS = [0.02, 0.283, 0.359, 0.43, 0.51, 0.541, 0.607, 0.717, 0.81, 0.99]
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """Part of the head."""
-
-    fields: _Fields
-    triangles: Int[np.ndarray, "triangles 3"]
-    uv: Float[np.ndarray, "vertices 2"]
-    part: str
 
 
 def open_head(path: Path | None = None) -> HeadModel:
@@ -115,7 +109,7 @@ def builtin_head() -> HeadModel:
     fields = np.concatenate([rest[None], offsets]).astype(np.float64)
     modes = len(data["identity"])
     face = _face(fields)
-    loops = _boundaries(face.triangles)
+    loops = open_rims(face.triangles)
     pieces = [
         face,
         _skull(face, loops[0]),
@@ -131,7 +125,7 @@ def builtin_head() -> HeadModel:
     return _assemble(pieces, modes)
 
 
-def _assemble(pieces: list[_Piece], modes: int) -> HeadModel:
+def _assemble(pieces: list[Piece], modes: int) -> HeadModel:
     starts = np.cumsum([0, *(len(piece.uv) for piece in pieces[:-1])])
     pairs = list(zip(pieces, starts, strict=True))
     triangles = np.concatenate([piece.triangles + start for piece, start in pairs])
@@ -149,7 +143,7 @@ def _assemble(pieces: list[_Piece], modes: int) -> HeadModel:
     )
 
 
-def _face(fields: _Fields) -> _Piece:
+def _face(fields: Fields) -> Piece:
     """Span the face points with triangles, leave eyes and mouth open, refine."""
     jaw = len(fields) - len(EXPRESSIONS) + expression_indices("jawOpen")[0]
     points = fields[:, :_FACE_POINTS]
@@ -157,16 +151,16 @@ def _face(fields: _Fields) -> _Piece:
     flat = np.c_[np.arctan2(opened[:, 0], opened[:, 2] + 2) * 10, opened[:, 1]]
     triangles = Delaunay(flat).simplices
     centre = flat[triangles].mean(1)
-    keep = _inside(centre, flat[list(_OVAL)])
+    keep = inside_polygon(centre, flat[list(_OVAL)])
     for hole in (_LIPS, _LEFT_EYE, _RIGHT_EYE):
-        keep &= ~_inside(centre, flat[list(hole)])
+        keep &= ~inside_polygon(centre, flat[list(hole)])
     triangles = triangles[keep]
     a, b, c = (flat[triangles[:, k]] for k in range(3))
     turned = (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0] < 0
     triangles[turned] = triangles[turned][:, ::-1]
-    weights, triangles = _loop_subdivision(triangles, _FACE_POINTS)
+    weights, triangles = loop_subdivision(triangles, _FACE_POINTS)
     fine = np.stack([weights @ field for field in points])
-    return _Piece(fine, triangles, _face_uv(fine[0]), "face")
+    return Piece(fine, triangles, _face_uv(fine[0]), "face")
 
 
 def _face_uv(points: np.ndarray) -> np.ndarray:
@@ -176,98 +170,11 @@ def _face_uv(points: np.ndarray) -> np.ndarray:
     return np.stack([u, np.interp(points[:, 1], _UV_HEIGHTS, _UV_ROWS)], 1)
 
 
-def _inside(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
-    """Return which points lie inside a polygon: crossings of a ray to the right."""
-    result = np.zeros(len(points), bool)
-    for start, end in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
-        spans = (start[1] > points[:, 1]) != (end[1] > points[:, 1])
-        rise = end[1] - start[1]
-        slope = (end[0] - start[0]) / (rise if rise else 1.0)
-        result ^= spans & (points[:, 0] < start[0] + slope * (points[:, 1] - start[1]))
-    return result
-
-
-def _loop_subdivision(
-    triangles: np.ndarray, count: int
-) -> tuple[scipy.sparse.csr_matrix, np.ndarray]:
-    """Return weights and triangles of one step of Loop's scheme (Loop 1987).
-
-    Vertex ``k`` stays vertex ``k``; boundaries follow the cubic B-spline rule.
-    """
-    edges = np.sort(triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), 1)
-    unique, inverse = np.unique(edges, axis=0, return_inverse=True)
-    inverse = inverse.reshape(-1, 3)
-    opposite = triangles[:, [2, 0, 1]]
-    uses = np.bincount(inverse.ravel(), minlength=len(unique))
-    rim = uses == 1
-    matrix = scipy.sparse.lil_matrix((count + len(unique), count))
-    rows = count + np.arange(len(unique))
-    for k in (0, 1):
-        matrix[rows, unique[:, k]] = np.where(rim, 0.5, 0.375)
-    for corner in range(3):
-        for edge, vertex in zip(inverse[:, corner], opposite[:, corner], strict=True):
-            if not rim[edge]:
-                matrix[count + edge, vertex] += 0.125
-    neighbours: list[list[int]] = [[] for _ in range(count)]
-    rims: list[list[int]] = [[] for _ in range(count)]
-    for (a, b), border in zip(unique, rim, strict=True):
-        for here, there in ((a, b), (b, a)):
-            (rims if border else neighbours)[here].append(there)
-    for vertex in range(count):
-        around = rims[vertex] or neighbours[vertex]
-        share = 0.125 if rims[vertex] else _loop_weight(len(around))
-        matrix[vertex, vertex] = 1 - share * len(around)
-        for other in around:
-            matrix[vertex, other] += share
-    a, b, c = triangles.T
-    ab, bc, ca = (count + inverse).T
-    fine = np.stack([[a, ab, ca], [b, bc, ab], [c, ca, bc], [ab, bc, ca]])
-    return matrix.tocsr(), fine.transpose(0, 2, 1).reshape(-1, 3)
-
-
-def _loop_weight(count: int) -> float:
-    return (0.625 - (0.375 + 0.25 * np.cos(2 * np.pi / count)) ** 2) / count
-
-
-def _boundaries(triangles: np.ndarray) -> list[list[int]]:
-    """Return the open edges as closed loops, the longest first."""
-    directed = triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
-    known = {(int(a), int(b)) for a, b in directed}
-    following = {a: b for a, b in known if (b, a) not in known}
-    loops = []
-    while following:
-        start, vertex = following.popitem()
-        loop = [start]
-        while vertex != start:
-            loop.append(vertex)
-            vertex = following.pop(vertex)
-        loops.append(loop)
-    return sorted(loops, key=len, reverse=True)
-
-
 def _with_vertex(loops: list[list[int]], vertex: int) -> list[int]:
     return next(loop for loop in loops if vertex in loop)
 
 
-def _strip(rings: list[_Fields], uv: tuple[float, float], part: str) -> _Piece:
-    """Join closed rings of equal length, from the outside inward."""
-    count = rings[0].shape[1]
-    fields = np.concatenate(rings, 1)
-    k = np.arange(count)
-    following = (k + 1) % count
-    triangles = []
-    for ring in range(len(rings) - 1):
-        a, b = ring * count, (ring + 1) * count
-        triangles += [
-            np.stack([a + k, b + k, a + following], 1),
-            np.stack([a + following, b + k, b + following], 1),
-        ]
-    return _Piece(
-        fields, np.concatenate(triangles), np.tile(uv, (fields.shape[1], 1)), part
-    )
-
-
-def _skull(face: _Piece, loop: list[int]) -> _Piece:
+def _skull(face: Piece, loop: list[int]) -> Piece:
     """Lead the rim of the face over an ellipsoid to a pole at the back."""
     rim = face.fields[:, loop]
     offset = rim[0] - _CENTRE
@@ -285,10 +192,10 @@ def _skull(face: _Piece, loop: list[int]) -> _Piece:
         ring = rim * (1 - float(smoothstep(0, 0.7, np.array([t]))[0]))
         ring[0] = _CENTRE + way * (radius * (1 - share) + round_radius * share)
         rings.append(ring)
-    return _strip(rings, (1.5, 0.5), "headneck")
+    return strip(rings, (1.5, 0.5), "headneck")
 
 
-def _neck(fields: int) -> _Piece:
+def _neck(fields: int) -> Piece:
     """Return a tube from inside the skull to the collar."""
     angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     rings = []
@@ -304,10 +211,10 @@ def _neck(fields: int) -> _Piece:
             1,
         )
         rings.append(ring)
-    return _strip(rings, (1.5, 0.2), "headneck")
+    return strip(rings, (1.5, 0.2), "headneck")
 
 
-def _ear(fields: int, side: int) -> _Piece:
+def _ear(fields: int, side: int) -> Piece:
     angle = np.linspace(0, 2 * np.pi, 20, endpoint=False) * side
     rings = []
     for out, size in ((-0.8, 0.9), (0.5, 1.0), (0.9, 0.9), (0.45, 0.7), (0.2, 0.35)):
@@ -322,10 +229,10 @@ def _ear(fields: int, side: int) -> _Piece:
             1,
         )
         rings.append(ring)
-    return _strip(rings, (0.5 + side * 0.45, 0.55), "face")
+    return strip(rings, (0.5 + side * 0.45, 0.55), "face")
 
 
-def _mouth(face: _Piece, loop: list[int], modes: int) -> _Piece:
+def _mouth(face: Piece, loop: list[int], modes: int) -> Piece:
     """Return the bag behind the lips."""
     rim = face.fields[:, loop]
     jaw = rim[1 + modes + expression_indices("jawOpen")[0], :, 1]
@@ -342,10 +249,10 @@ def _mouth(face: _Piece, loop: list[int], modes: int) -> _Piece:
         ring[0, :, 1] -= below * tall
         ring[0, :, 0] *= 1.0 if deep < 5 else 0.3
         rings.append(ring)
-    return _strip(rings, (1.1, 0.8), "mouthsocket")
+    return strip(rings, (1.1, 0.8), "mouthsocket")
 
 
-def _jaw_motion(face: _Piece, modes: int) -> np.ndarray:
+def _jaw_motion(face: Piece, modes: int) -> np.ndarray:
     """Return how the chin moves: fields x 3, without the rest shape."""
     motion = face.fields[:, 152].copy()
     motion[0] = 0
@@ -356,7 +263,7 @@ def _jaw_motion(face: _Piece, modes: int) -> np.ndarray:
     return motion * mask[:, None]
 
 
-def _teeth(face: _Piece, modes: int) -> list[_Piece]:
+def _teeth(face: Piece, modes: int) -> list[Piece]:
     """Return the upper and the lower row."""
     pieces = []
     rest = np.zeros((len(face.fields), 1, 3))
@@ -375,16 +282,17 @@ def _teeth(face: _Piece, modes: int) -> list[_Piece]:
                 1,
             )
             rings.append(ring)
-        pieces.append(_strip(rings, (3.5, 0.5), "teeth"))
+        pieces.append(strip(rings, (3.5, 0.5), "teeth"))
     return pieces
 
 
-def _tongue(face: _Piece, modes: int) -> _Piece:
+def _tongue(face: Piece, modes: int) -> Piece:
     ball = _ball(np.array([0, -4.5, 7.2]), np.array([1.8, 0.75, 2.6]))
     motion = np.tile(_jaw_motion(face, modes)[:, None], (1, ball[..., 0].size, 1))
     motion[0] = ball.reshape(-1, 3)
-    rings = list(motion.reshape(len(motion), *ball.shape).transpose(1, 0, 2, 3))
-    return _strip(rings, (2.5, 0.5), "gumstongue")
+    moved = motion.reshape(len(motion), *ball.shape)
+    rings = [moved[:, k] for k in range(len(ball))]
+    return strip(rings, (2.5, 0.5), "gumstongue")
 
 
 def _ball(centre: np.ndarray, axes: np.ndarray) -> np.ndarray:
@@ -403,8 +311,8 @@ def _ball(centre: np.ndarray, axes: np.ndarray) -> np.ndarray:
 
 
 def _eye(
-    fields: _Fields, face: _Piece, loop: list[int], side: str, modes: int
-) -> list[_Piece]:
+    fields: Fields, face: Piece, loop: list[int], side: str, modes: int
+) -> list[Piece]:
     """Return the eyeball and the pocket behind the lids."""
     iris = fields[0, _IRIS[side]]
     rim = face.fields[:, loop]
@@ -419,6 +327,6 @@ def _eye(
         ring[0] = middle + (rim[0] - middle) * [out, out, 1] - [0, 0, back]
         pocket.append(ring)
     return [
-        _strip(list(moved.transpose(1, 0, 2, 3)), (0.5, 0.5), f"sclera{side}"),
-        _strip(pocket, (1.9, 0.9), f"eyesocket{side}"),
+        strip([moved[:, k] for k in range(len(ball))], (0.5, 0.5), f"sclera{side}"),
+        strip(pocket, (1.9, 0.9), f"eyesocket{side}"),
     ]

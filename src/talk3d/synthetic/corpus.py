@@ -31,8 +31,9 @@ from talk3d.synthetic.expressions import draw_expression, draw_gaze
 from talk3d.synthetic.head import rotation
 from talk3d.synthetic.light import draw_light
 from talk3d.synthetic.people import make_person
-from talk3d.synthetic.renderer import Pose, Renderer
+from talk3d.synthetic.renderer import Renderer
 from talk3d.synthetic.skull import Surface, skin_surface
+from talk3d.synthetic.view import Pose
 
 __all__ = ["FORMAT", "CorpusConfig", "draw_camera", "person_seed", "write_corpus"]
 

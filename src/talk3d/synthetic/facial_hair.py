@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from talk3d.synthetic.cards import Cards, Strands, build_cards, unit
 from talk3d.synthetic.head import PARTS
@@ -292,7 +292,7 @@ class _FaceLookup:
         self._uv = head.vertex_uv.astype(np.float64)
         face = head.triangle_part == PARTS.index("face")
         self._triangles = head.triangles[face]
-        self._tree = cKDTree(self._uv[self._triangles].mean(1))
+        self._tree = KDTree(self._uv[self._triangles].mean(1))
 
     def roots(self, points: Float[np.ndarray, "points 2"]) -> Roots:
         """Return the points on the face; outside ones go to the nearest triangle."""

@@ -38,7 +38,11 @@ def open_context() -> moderngl.Context:
         RuntimeError: if moderngl or a driver is missing.
     """
     try:
-        context = moderngl.create_context(standalone=True, backend="egl", require=330)
+        context = moderngl.create_context(
+            standalone=True,
+            require=330,
+            backend="egl",  # pyright: ignore[reportArgumentType]
+        )
     except Exception as error:
         message = (
             f"rendering synthetic people needs OpenGL 3.3 through EGL ({error}):"

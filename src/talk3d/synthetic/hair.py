@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from talk3d.synthetic.cards import Cards, Strands, build_cards, join_cards, unit
 from talk3d.synthetic.combing import KNOT, Comb, clear_face, comb_hair, hanging
@@ -122,7 +122,7 @@ def _locks(start: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Return for each strand the strand that leads its lock."""
     count = max(1, len(start) // _LOCK_CARDS)
     leaders = generator.choice(len(start), count, replace=False)
-    return leaders[cKDTree(start[leaders]).query(start)[1]]
+    return leaders[KDTree(start[leaders]).query(start)[1]]
 
 
 def _gather(points: np.ndarray, locks: np.ndarray, pull: float) -> np.ndarray:

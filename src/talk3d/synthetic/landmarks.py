@@ -9,7 +9,7 @@ from importlib import resources
 import numpy as np
 from jaxtyping import Float
 from safetensors.numpy import load
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from talk3d.synthetic.head import (
     CM_PER_UNIT,
@@ -71,7 +71,7 @@ def closest_points(
     """Return the closest points of a mesh, looking only at some triangles."""
     corners = vertices[triangles[among]].astype(np.float64)
     near = min(_CANDIDATES, len(among))
-    rows = cKDTree(corners.mean(1)).query(points, k=near)[1].reshape(-1, near)
+    rows = KDTree(corners.mean(1)).query(points, k=near)[1].reshape(-1, near)
     candidates = corners[rows]
     target = points[:, None].astype(np.float64)
     inner = _project(target, candidates)

@@ -13,6 +13,7 @@ from talk3d.synthetic.head import PARTS, HeadModel
 
 __all__ = [
     "BROW_WINDOW",
+    "MASK_SIZE",
     "beard_field",
     "brow_path",
     "face_masks",
@@ -21,6 +22,7 @@ __all__ = [
 ]
 
 MASK_SIZE = 1024
+"""Pixels per side of the masks."""
 _SUBPIXEL_BITS = 4
 
 BROW_WINDOW = (0.2, 0.74, 0.6, 0.15)

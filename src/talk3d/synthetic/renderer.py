@@ -5,11 +5,10 @@ of the eyes under the lids; light; tone mapping and averaging. World units and l
 are those of ``talk3d.camera``.
 """
 
-from dataclasses import dataclass
 from types import TracebackType
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from talk3d.synthetic.ambient import bake_occlusion, parallel_view
 from talk3d.synthetic.buffers import GBuffer, HairBuffer, MeshBuffer, make_noise
@@ -36,15 +35,14 @@ from talk3d.synthetic.outfit import fit_collar, make_torso
 from talk3d.synthetic.people import Person, pose_person
 from talk3d.synthetic.regions import (
     BROW_WINDOW,
+    MASK_SIZE,
     beard_field,
     face_masks,
     scalp_field,
 )
+from talk3d.synthetic.view import NECK_PIVOT, ClipCamera, Picture, Pose, head_motion
 
-__all__ = ["NECK_PIVOT", "Picture", "Pose", "Renderer", "head_motion"]
-
-NECK_PIVOT = np.array([0.0, -5.5, -1.5], np.float32)
-"""The point the head turns about, model cm."""
+__all__ = ["Renderer"]
 
 _SHADOW_SIZE = 1024
 _LID_DARKENING = 0.8
@@ -66,42 +64,6 @@ _SCREEN_SHADERS = {
     "shade": ("quad.vert", "shade.frag"),
     "resolve": ("quad.vert", "resolve.frag"),
 }
-
-
-@dataclass(frozen=True)
-class Pose:
-    """What a person does in one picture."""
-
-    expression: Float[np.ndarray, "53"]
-    """Weights relative to the sealed neutral."""
-    gaze: Float[np.ndarray, "4"]
-    """Left yaw, pitch, right yaw, pitch in radians, head frame."""
-    turn: Float[np.ndarray, "3 3"]
-    """Rotation of the head against the torso."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A render with its ground truth, row 0 at the top."""
-
-    image: UInt8[np.ndarray, "size size 4"]
-    """Straight sRGB colour and coverage."""
-    distance: Float[np.ndarray, "size size"]
-    """Distance along the ray in world units; 0 where there is nothing."""
-    part: UInt8[np.ndarray, "size size"]
-    """0 nothing, 1 skin, 2 lips, 3 mouth, 4 teeth, 5 eyes, 6 hair, 7 cloth, glasses."""
-
-
-def head_motion(turn: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "4 4"]:
-    """Return the head's motion in world units.
-
-    A label's pose is the inverse of this times the camera's pose in the room.
-    """
-    pivot = to_world(NECK_PIVOT).astype(np.float64)
-    motion = np.eye(4)
-    motion[:3, :3] = turn
-    motion[:3, 3] = pivot - turn @ pivot
-    return motion
 
 
 class Renderer:
@@ -155,8 +117,8 @@ class Renderer:
         }
         self._noise = make_noise(self._context)
         masks = face_masks(head)
-        self._masks = self._context.texture(masks.shape[1::-1], 4, masks.tobytes())
-        self._brows = self._context.texture(BROW_SIZE[::-1], 1)
+        self._masks = self._context.texture((MASK_SIZE, MASK_SIZE), 4, masks.tobytes())
+        self._brows = self._context.texture((BROW_SIZE[1], BROW_SIZE[0]), 1)
         for texture in (self._masks, self._brows):
             texture.build_mipmaps()
             texture.filter = (moderngl.LINEAR_MIPMAP_LINEAR, moderngl.LINEAR)
@@ -223,7 +185,7 @@ class Renderer:
             raise ValueError(message)
         vertices = pose_person(self.head, self._person, pose.expression, pose.gaze)
         motion = head_motion(pose.turn)
-        camera = _Camera.of_label(label, motion)
+        camera = ClipCamera.of_label(label, motion)
         with self._context:
             self._upload(self._person, vertices)
             self._set_pose(self._person, pose, vertices, motion)
@@ -332,7 +294,7 @@ class Renderer:
             self._hair.draw_half("hair shadow")
         return to_shadow
 
-    def _draw_surfaces(self, camera: "_Camera") -> None:
+    def _draw_surfaces(self, camera: ClipCamera) -> None:
         """Fill the G-buffer."""
         context, programs = self._context, self._programs
         self._target.begin()
@@ -356,7 +318,7 @@ class Renderer:
         context.disable(moderngl.DEPTH_TEST)
 
     def _set_light(
-        self, camera: "_Camera", to_shadow: np.ndarray, light: Light
+        self, camera: ClipCamera, to_shadow: np.ndarray, light: Light
     ) -> None:
         shade, resolve = self._programs["shade"], self._programs["resolve"]
         for program in (shade, resolve):
@@ -375,29 +337,3 @@ class Renderer:
         set_uniforms(
             resolve, {"oversample": self._oversample, "exposure": light.exposure}
         )
-
-
-@dataclass(frozen=True)
-class _Camera:
-    """A camera in the torso's frame."""
-
-    position: np.ndarray
-    to_clip: np.ndarray
-
-    @classmethod
-    def of_label(cls, label: np.ndarray, motion: np.ndarray) -> "_Camera":
-        """Place a head-frame label where the moved head is."""
-        pose = motion @ label[:16].reshape(4, 4).astype(np.float64)
-        intrinsics = label[16:].reshape(3, 3)
-        distance = float(np.linalg.norm(pose[:3, 3]))
-        near, far = max(0.2, distance - 1.0), distance + 1.6
-        (fx, _, cx), (_, fy, cy) = intrinsics[:2]
-        projection = np.array(
-            [
-                [2 * fx, 0, 2 * cx - 1, 0],
-                [0, -2 * fy, 1 - 2 * cy, 0],
-                [0, 0, (far + near) / (far - near), -2 * far * near / (far - near)],
-                [0, 0, 1, 0],
-            ]
-        )
-        return cls(pose[:3, 3], projection @ np.linalg.inv(pose))

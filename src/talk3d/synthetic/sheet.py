@@ -5,7 +5,7 @@ and hair over many seeds without drawing anything.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,10 @@ from talk3d.synthetic.expressions import draw_expression, draw_gaze
 from talk3d.synthetic.light import draw_light
 from talk3d.synthetic.looks import Looks
 from talk3d.synthetic.people import draw_person_looks, make_person
-from talk3d.synthetic.renderer import Pose, Renderer
+from talk3d.synthetic.renderer import Renderer
 from talk3d.synthetic.skull import skin_surface
 from talk3d.synthetic.talking import compose, draw_plate
+from talk3d.synthetic.view import Pose
 
 __all__ = ["count_people", "people_sheet"]
 
@@ -81,8 +82,8 @@ def count_people(seeds: Sequence[int]) -> dict[str, dict[str, int]]:
     }
 
 
-def _count(groups: object) -> dict[str, int]:
-    return dict(sorted(Counter(groups).items()))  # pyright: ignore[reportArgumentType]
+def _count(groups: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(groups).items()))
 
 
 def _age_group(looks: Looks) -> str:

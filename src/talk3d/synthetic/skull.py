@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.ndimage import gaussian_filter, grey_dilation
-from scipy.spatial import cKDTree
+from scipy.ndimage import gaussian_filter1d, grey_dilation
+from scipy.spatial import KDTree
 
 from talk3d.synthetic.cards import unit
 from talk3d.synthetic.head import PARTS, HeadModel
@@ -71,7 +71,7 @@ def skin_surface(head: HeadModel) -> Surface:
     triangles = head.triangles[skin]
     corners = head.neutral[triangles]
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    ears = cKDTree(head.neutral[head.ear])
+    ears = KDTree(head.neutral[head.ear])
     inside = np.unique(triangles)
     _, y, z = head.neutral[inside].T
     inside = inside[(y > -4.5) | ((z > 4) & (y > -9))]
@@ -120,7 +120,8 @@ class SkullMap:
             wrapped = np.pad(grid, ((0, 0), (1, 1)), mode="wrap")
             grown = grey_dilation(wrapped, 3)[:, 1:-1]
             grid = np.where(grid == 0, grown, grid)
-        self._grid = gaussian_filter(grid, 0.8, mode=("nearest", "wrap"))
+        rows = gaussian_filter1d(grid, 0.8, axis=0, mode="nearest")
+        self._grid = gaussian_filter1d(rows, 0.8, axis=1, mode="wrap")
 
     def push_out(
         self, point: np.ndarray, height: np.ndarray, *, cling: bool

@@ -39,9 +39,10 @@ from talk3d.synthetic.light import Light, draw_light
 from talk3d.synthetic.motion import Performance, perform
 from talk3d.synthetic.movie import MovieWriter
 from talk3d.synthetic.people import Person, make_person, pose_person
-from talk3d.synthetic.renderer import Picture, Pose, Renderer, head_motion
+from talk3d.synthetic.renderer import Renderer
 from talk3d.synthetic.skull import Roots, skin_surface
 from talk3d.synthetic.speech import Speech, make_speech
+from talk3d.synthetic.view import Picture, Pose, head_motion
 
 __all__ = ["TalkConfig", "compose", "draw_plate", "visible_points", "write_talk"]
 
@@ -235,7 +236,7 @@ class _Scene:
             "landmarks": place.numpy(),
             "landmarks_3d": points,
             "visible": visible_points(points, picture, label),
-            "lip_gap": np.float32(gap),
+            "lip_gap": np.array(gap, np.float32),
             "turn": pose.turn.astype(np.float32),
         }
 
