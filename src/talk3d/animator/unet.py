@@ -202,8 +202,12 @@ class AudioUNet(nn.Module):
 
     def encode(self, identity: Float[Tensor, "3 c h w"]) -> Encoded:
         """Return the constant half, for one identity tri-plane."""
-        spread = identity.float().flatten(1).std(dim=1)
-        unit = identity.float() / spread.clamp_min(1e-6)[:, None, None, None]
+        planes = identity.float()
+        mean = planes.mean(dim=(1, 2, 3))
+        # Not `std`, which takes as long on a CPU as the first convolution.
+        spread = (planes.square().mean(dim=(1, 2, 3)) - mean.square()).clamp_min(0)
+        spread = spread.sqrt()
+        unit = planes / spread.clamp_min(1e-6)[:, None, None, None]
         x = unit.flatten(0, 1)[None].contiguous(memory_format=torch.channels_last)
         features = []
         for block in self.down:
