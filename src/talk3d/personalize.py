@@ -49,13 +49,13 @@ _CRITIC_LEAD = 50
 class PersonalizeConfig:
     """How a person is fitted."""
 
-    invert_steps: int = 100
+    invert_steps: int = 60
     """Steps that find the person's code in the prior."""
     invert_frames: int = 4
     """Frames per inversion step."""
     coarse_steps: int = 300
     """Steps that adapt weights and detail to the raw picture, without upsampling."""
-    tune_steps: int = 900
+    tune_steps: int = 700
     """Steps that adapt everything to the final picture."""
     tune_frames: int = 2
     """Frames per tuning step."""
@@ -69,7 +69,7 @@ class PersonalizeConfig:
     """How much more pixels of eyes and mouth count."""
     locality: float = 0.5
     """Weight that holds unseen sides to the inverted prior."""
-    adversary: float = 0.01
+    adversary: float = 0.0
     """Weight of the patch adversary in the second half of tuning; 0 turns it off."""
     samples: tuple[int, int] = (10, 10)
     """Coarse and fine samples of a ray."""

@@ -50,11 +50,11 @@ _CRITIC_LEAD = 50
 class AnimatorTrainConfig:
     """How an animator is trained."""
 
-    plane_steps: int = 400
+    plane_steps: int = 150
     """Steps of the first stage."""
     plane_frames: int = 4
     """Frames per step of the first stage."""
-    picture_steps: int = 1200
+    picture_steps: int = 800
     """Steps of the second stage."""
     picture_frames: int = 2
     """Frames per step of the second stage."""
