@@ -287,7 +287,7 @@ def prior_train(
     out: Out,
     stage: Literal["points", "images"] = "points",
     steps: int = 4000,
-    people: int = 4,
+    people: int = 2,
     learning_rate: float = 2e-3,
     init: Path | None = None,
 ) -> None:

@@ -60,14 +60,12 @@ class PriorTrainConfig:
     """Which objective: points by exact depth, or whole pictures."""
     steps: int = 4000
     """Length of the run; the learning rate falls to a tenth along a cosine."""
-    people: int = 4
+    people: int = 2
     """People per step; each gives two pictures."""
-    pixels: int = 3000
+    pixels: int = 4000
     """Pixels per picture in the point stage."""
     learning_rate: float = 2e-3
-    """Adam step size of the network."""
-    code_learning_rate: float = 2e-3
-    """Adam step size of the identity codes."""
+    """Adam step size of the network and of the identity codes."""
     held_out: int = 20
     """The last people of the corpus are never trained on."""
     seed: int = 0
@@ -255,7 +253,7 @@ def _set_rates(
     rates = (
         config.learning_rate,
         LINEAR_RATE * config.learning_rate,
-        config.code_learning_rate,
+        config.learning_rate,
     )
     for group, rate in zip(optimiser.param_groups, rates, strict=True):
         group["lr"] = rate * warm * fall
