@@ -184,11 +184,18 @@ def speak(
     write_movie(out, frames(), fps=loaded.fps, sound=speech)
 
 
-def replay(avatar: Path, subject: Path, out: Path) -> None:
+def replay(avatar: Path, subject: Path, out: Path, *, roll: float = 0.0) -> None:
     """Write the test part of a subject as the avatar shows it, self-driven.
 
     Cameras, blinks, gaze and head motion are the recorded ones; the sound is the
     recording's own.
+
+    Args:
+        avatar: the avatar file.
+        subject: the folder it was made from.
+        out: the video to write.
+        roll: seconds by which the driving sound is rolled around, for the control
+            row that says how much the right sound matters.
     """
     loaded, opened = load_avatar(avatar), Subject.open(subject)
     wave, part = opened.audio(), opened.test
@@ -196,7 +203,8 @@ def replay(avatar: Path, subject: Path, out: Path) -> None:
         round(n / opened.fps * _SAMPLE_RATE) for n in (part.start, part.stop)
     )
     backdrop = background("keep", loaded)
-    pictures = (composite(p, backdrop) for p in loaded.replay(wave, part))
+    driving = np.roll(wave, round(roll * _SAMPLE_RATE))
+    pictures = (composite(p, backdrop) for p in loaded.replay(driving, part))
     with tempfile.TemporaryDirectory(prefix="talk3d-") as folder:
         sound = Path(folder) / "sound.wav"
         soundfile.write(sound, wave[first:last], _SAMPLE_RATE)
