@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from talk3d.movie import write_movie
+from talk3d.movie import write_alpha_movie, write_movie
 
 FPS, RATE = 25.0, 44_100
 
@@ -66,3 +66,13 @@ def test_another_suffix_is_refused(tmp_path):
 def test_no_frames_are_refused(tmp_path):
     with pytest.raises(ValueError, match="no frames"):
         write_movie(tmp_path / "x.mp4", iter(()), fps=FPS)
+
+
+def test_transparency_survives(tmp_path):
+    picture = np.full((64, 64, 4), (60, 90, 120, 255), np.uint8)
+    picture[:, 32:, 3] = 0
+    write_alpha_movie(tmp_path / "x.mov", [picture] * 3, fps=FPS)
+    with av.open(str(tmp_path / "x.mov")) as container:
+        frame = next(container.decode(video=0)).to_ndarray(format="rgba")
+    assert frame[32, 16, 3] == 255
+    assert frame[32, 48, 3] == 0

@@ -9,18 +9,44 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from tyro.conf import Positional, arg
 
 from talk3d import __version__
 
-__all__ = ["main"]
+if TYPE_CHECKING:
+    from talk3d.preprocess.run import PreprocessConfig
+
+__all__ = ["Reading", "main"]
 
 Out = Annotated[Path, arg(aliases=["-o"])]
 _BAR = 30
+_STYLE = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How to read a video."""
+
+    start: Annotated[float, arg(name="from")] = 0.0
+    """Seconds into the video to begin at."""
+    end: Annotated[float | None, arg(name="to")] = None
+    """Seconds into the video to stop at."""
+    face: int = 0
+    """Which face to take if there are several, 0 the largest."""
+    offline: bool = False
+    """Never fetch the face networks."""
+    face_models: Path | None = None
+    """Folder with the face networks; the user's cache if not given."""
+    fix_sync: bool = False
+    """Shift the sound so that it fits the lips."""
+
+
+_ALL = Reading()
 
 
 def create(
@@ -28,10 +54,7 @@ def create(
     out: Out,
     prior: Path | None = None,
     work: Path | None = None,
-    start: float = 0.0,
-    end: float | None = None,
-    face: int = 0,
-    offline: bool = False,
+    reading: Reading = _ALL,
 ) -> None:
     """Make a talking avatar from a video of one person.
 
@@ -40,16 +63,11 @@ def create(
         out: the avatar file to write (.safetensors).
         prior: the 3D prior; the shipped one if not given.
         work: folder for everything in between; OUT.work if not given.
-        start: seconds into the video to begin at.
-        end: seconds into the video to stop at.
-        face: which face to take if there are several, 0 the largest.
-        offline: never fetch the face networks.
+        reading: how to read the video.
     """
     from talk3d.pipeline import CreateConfig
     from talk3d.pipeline import create as run
-    from talk3d.preprocess.run import PreprocessConfig
 
-    reading = PreprocessConfig(start=start, end=end, face=face, offline=offline)
     folder = work or out.with_suffix(".work")
     again = " ".join(["talk3d", *sys.argv[1:]])
     with _Progress(f"interrupted; the same command goes on: {again}") as progress:
@@ -58,7 +76,7 @@ def create(
             out,
             prior or _shipped_prior(),
             folder,
-            CreateConfig(preprocess=reading),
+            CreateConfig(preprocess=_preprocess_config(reading)),
             progress.report,
         )
     print(f"wrote {out}")
@@ -71,22 +89,24 @@ def speak(
     view: str = "recorded",
     background: str = "keep",
     seed: int = 0,
+    alpha: bool = False,
 ) -> None:
     """Make an avatar speak a sound file.
 
     Args:
         avatar: the avatar file.
         speech: any sound file.
-        out: the video to write (.mp4).
+        out: the video to write (.mp4; .mov with --alpha).
         view: recorded, front, orbit, or degrees as YAW,PITCH.
         background: keep, a colour, or a picture file.
         seed: source of the motion past the end of the recording.
+        alpha: leave the background out and write a MOV with transparency.
     """
     from talk3d.pipeline import SpeakConfig
     from talk3d.pipeline import speak as run
 
     with _Progress("interrupted; nothing was written") as progress:
-        config = SpeakConfig(view=view, background=background, seed=seed)
+        config = SpeakConfig(view=view, background=background, seed=seed, alpha=alpha)
         run(avatar, speech, out, config, progress.report)
     print(f"wrote {out}")
 
@@ -94,25 +114,18 @@ def speak(
 def preprocess(
     video: Positional[Path],
     out: Out,
-    start: float = 0.0,
-    end: float | None = None,
-    face: int = 0,
-    offline: bool = False,
+    reading: Reading = _ALL,
 ) -> None:
     """Turn a video into a subject folder: crop, camera, matte, capture report.
 
     Args:
         video: the video.
         out: the folder to write.
-        start: seconds into the video to begin at.
-        end: seconds into the video to stop at.
-        face: which face to take if there are several, 0 the largest.
-        offline: never fetch the face networks.
+        reading: how to read the video.
     """
-    from talk3d.preprocess.run import PreprocessConfig
     from talk3d.preprocess.run import preprocess as run
 
-    config = PreprocessConfig(start=start, end=end, face=face, offline=offline)
+    config = _preprocess_config(reading)
     with _Progress("interrupted; the same command starts over") as progress:
         run(video, out, config, progress.report)
     print(f"wrote {out}")
@@ -349,12 +362,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if group is not None:
             name = f"talk3d {words[0]}"
-            tyro.extras.subcommand_cli_from_dict(group, args=words[1:], prog=name)
+            tyro.extras.subcommand_cli_from_dict(
+                group, args=words[1:], prog=name, config=_STYLE
+            )
         else:
             tyro.extras.subcommand_cli_from_dict(
                 _COMMANDS,
                 args=words,
                 prog="talk3d",
+                config=_STYLE,
                 description="One short video of a person in, a 3D talking avatar out."
                 " More commands: talk3d synth --help, talk3d prior --help.",
             )
@@ -401,6 +417,19 @@ class _Progress:
         line = f"{stage:>10} [{bar:<{_BAR}}] {part:4.0%}  {_clock(left)} left"
         ending = "" if sys.stderr.isatty() else "\n"
         print(f"\r{line}", end=ending, file=sys.stderr, flush=True)
+
+
+def _preprocess_config(reading: Reading) -> "PreprocessConfig":
+    from talk3d.preprocess.run import PreprocessConfig
+
+    return PreprocessConfig(
+        start=reading.start,
+        end=reading.end,
+        face=reading.face,
+        offline=reading.offline,
+        models_dir=reading.face_models,
+        fix_sync=reading.fix_sync,
+    )
 
 
 def _clock(seconds: float) -> str:

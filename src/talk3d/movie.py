@@ -1,11 +1,13 @@
-"""Writes frames and sound as an MP4 that plays everywhere.
+"""Writes frames and sound as a movie.
 
-Comes in: RGB frames one by one and a sound file of any format. Goes out: H.264 with
-BT.709 colours and AAC sound at the source's rate, starting together. Memory does not
+Comes in: frames one by one and a sound file of any format. Goes out: an MP4 that plays
+everywhere (H.264 with BT.709 colours), or a MOV with transparency for compositing
+(ProRes 4444), with AAC sound at the source's rate, starting together. Memory does not
 grow with the length of the video; the file appears under its name when it is whole.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -13,13 +15,15 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import OutputContainer
+from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from talk3d.checkpoint import write_atomically
 
-__all__ = ["write_movie"]
+__all__ = ["write_alpha_movie", "write_movie"]
 
 _OPTIONS = {"crf": "16", "preset": "medium"}
+_ALPHA_OPTIONS = {"profile": "4444"}
 _SOUND_BITS = 192_000
 _HIGHEST_RATE = 48_000
 _BT709 = 1
@@ -44,8 +48,54 @@ def write_movie(
         ValueError: if the name does not end in .mp4, or there are no frames.
         OSError: if the file cannot be written.
     """
-    if path.suffix.lower() != ".mp4":
-        message = f"cannot write {path}: give a name that ends in .mp4"
+    form = _Form(".mp4", "libx264", "rgb24", "yuv420p", _OPTIONS)
+    _write(path, frames, form, fps=fps, sound=sound)
+
+
+def write_alpha_movie(
+    path: Path,
+    frames: Iterable[UInt8[np.ndarray, "height width 4"]],
+    *,
+    fps: float,
+    sound: Path | None = None,
+) -> None:
+    """Write a movie with transparency, ProRes 4444.
+
+    Args:
+        path: destination, ``*.mov``.
+        frames: straight RGBA pictures, all of one even size.
+        fps: frames per second.
+        sound: file whose sound is laid under the pictures; none for silence.
+
+    Raises:
+        ValueError: if the name does not end in .mov, or there are no frames.
+        OSError: if the file cannot be written.
+    """
+    form = _Form(".mov", "prores_ks", "rgba", "yuva444p10le", _ALPHA_OPTIONS)
+    _write(path, frames, form, fps=fps, sound=sound)
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How pictures are encoded."""
+
+    suffix: str
+    codec: str
+    given: str
+    stored: str
+    options: dict[str, str]
+
+
+def _write(
+    path: Path,
+    frames: Iterable[np.ndarray],
+    form: _Form,
+    *,
+    fps: float,
+    sound: Path | None,
+) -> None:
+    if path.suffix.lower() != form.suffix:
+        message = f"cannot write {path}: give a name that ends in {form.suffix}"
         raise ValueError(message)
     pictures = iter(frames)
     first = next(pictures, None)
@@ -54,32 +104,36 @@ def write_movie(
         raise ValueError(message)
     with (
         write_atomically(path) as temporary,
-        av.open(str(temporary), "w", format="mp4") as container,
+        av.open(str(temporary), "w", format=form.suffix[1:]) as container,
     ):
-        _fill(container, chain([first], pictures), fps, sound, first.shape[:2])
+        rate = Fraction(fps).limit_denominator(1001)
+        stream = container.add_stream(form.codec, rate=rate, options=form.options)
+        if not isinstance(stream, VideoStream):
+            message = f"this installation of PyAV lacks the encoder {form.codec}"
+            raise OSError(message)
+        stream.height, stream.width = first.shape[:2]
+        stream.pix_fmt = form.stored
+        _fill(container, stream, chain([first], pictures), form, sound)
 
 
 def _fill(
     container: OutputContainer,
-    frames: Iterator[UInt8[np.ndarray, "height width 3"]],
-    fps: float,
+    stream: VideoStream,
+    frames: Iterator[np.ndarray],
+    form: _Form,
     sound: Path | None,
-    size: tuple[int, int],
 ) -> None:
-    rate = Fraction(fps).limit_denominator(1001)
-    stream = container.add_stream("libx264", rate=rate, options=_OPTIONS)
-    stream.height, stream.width = size
-    stream.pix_fmt = "yuv420p"
     context = stream.codec_context
     context.colorspace = context.color_primaries = context.color_trc = _BT709
+    rate = Fraction(stream.codec_context.framerate)
     waves = None if sound is None else _Sound(container, sound)
     for index, picture in enumerate(frames):
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")
-        frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), form.given)
+        frame = frame.reformat(format=form.stored, dst_colorspace="ITU709")
         frame.pts, frame.time_base = index, 1 / rate
         container.mux(stream.encode(frame))
         if waves is not None:
-            waves.write_until((index + 1) / fps)
+            waves.write_until(float((index + 1) / rate))
     container.mux(stream.encode(None))
     if waves is not None:
         waves.close()

@@ -26,7 +26,7 @@ from talk3d.avatar import Avatar, View, load_avatar, save_avatar
 from talk3d.camera import orbit_label
 from talk3d.checkpoint import file_sha256, write_atomically
 from talk3d.dataset import Subject
-from talk3d.movie import write_movie
+from talk3d.movie import write_alpha_movie, write_movie
 from talk3d.person import Person, load_person, save_person
 from talk3d.personalize import PersonalizeConfig, personalize
 from talk3d.preprocess.run import PreprocessConfig, preprocess
@@ -74,6 +74,8 @@ class SpeakConfig:
     """``keep``, a colour name or ``#rrggbb``, or a picture file."""
     seed: int = 0
     """Source of the motion past the end of the recording."""
+    alpha: bool = False
+    """Leave the background out and write a MOV with transparency."""
 
 
 def create(
@@ -175,13 +177,16 @@ def speak(
     backdrop = background(config.background, loaded)
     count = max(1, math.ceil(len(wave) / _SAMPLE_RATE * loaded.fps))
 
-    def frames() -> Iterator[UInt8[np.ndarray, "size size 3"]]:
-        pictures = loaded.speak(wave, view, seed=config.seed)
-        for index, picture in enumerate(pictures):
+    def pictures() -> Iterator[UInt8[np.ndarray, "size size 4"]]:
+        for index, picture in enumerate(loaded.speak(wave, view, seed=config.seed)):
             report("speak", (index + 1) / count)
-            yield composite(picture, backdrop)
+            yield picture
 
-    write_movie(out, frames(), fps=loaded.fps, sound=speech)
+    if config.alpha:
+        write_alpha_movie(out, pictures(), fps=loaded.fps, sound=speech)
+        return
+    frames = (composite(picture, backdrop) for picture in pictures())
+    write_movie(out, frames, fps=loaded.fps, sound=speech)
 
 
 def replay(avatar: Path, subject: Path, out: Path, *, roll: float = 0.0) -> None:
