@@ -15,7 +15,9 @@ import av
 import av.filter
 import cv2
 import numpy as np
+from av import error as av_error
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from jaxtyping import Float, UInt8
@@ -56,7 +58,7 @@ def _open(path: Path) -> Iterator[InputContainer]:
         raise ValueError(f"{path} is empty (0 bytes): give a video file")
     try:
         container = av.open(str(path))
-    except (av.FFmpegError, UnicodeDecodeError) as error:
+    except (FFmpegError, UnicodeDecodeError) as error:
         raise ValueError(
             f"{path} is not a video that can be read ({_reason(error)}): give an MP4, "
             "MOV, WebM, MKV, AVI or MPEG file"
@@ -113,7 +115,8 @@ def probe_video(path: Path) -> VideoInfo:
         has_sound = bool(container.streams.audio)
     if min(width, height) < _MIN_SIDE:
         raise ValueError(
-            f"{path} is {width} x {height} pixels: at least {_MIN_SIDE} a side are needed"
+            f"{path} is {width} x {height} pixels: at least {_MIN_SIDE} a side are"
+            " needed"
         )
     if seconds < _MIN_SECONDS:
         raise ValueError(
@@ -128,7 +131,7 @@ def _first_frame(
 ) -> VideoFrame:
     try:
         return next(container.decode(stream))
-    except (StopIteration, av.FFmpegError) as error:
+    except (StopIteration, FFmpegError) as error:
         raise ValueError(
             f"{path} holds no picture that can be decoded (damaged or cut off): record "
             "or export it again"
@@ -236,7 +239,7 @@ def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFr
         for frame in container.decode(stream):
             good += 1
             yield frame
-    except av.FFmpegError:
+    except FFmpegError:
         if not good:
             raise
 
@@ -260,7 +263,7 @@ def _deinterlacer(stream: VideoStream, frame: VideoFrame) -> av.filter.Graph:
 
 def _pulled(graph: av.filter.Graph) -> list[VideoFrame]:
     frames = []
-    with contextlib.suppress(av.BlockingIOError, av.EOFError):
+    with contextlib.suppress(av_error.BlockingIOError, av_error.EOFError):
         while True:
             item = graph.pull()
             assert isinstance(item, VideoFrame)
@@ -294,10 +297,14 @@ def _standard_range(frame: VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
     wide = frame.to_ndarray(format="rgb48le", src_colorspace=_BT2020)
     code = np.linspace(0, 1, 4096, dtype=np.float32)
     light = (_pq_light if frame.color_trc == _PQ else _hlg_light)(code)
-    linear = light[wide >> 4]
+    linear = light[np.right_shift(wide.astype(np.uint16), 4)]
     # BT.2020 to BT.709 primaries (ITU-R BT.2087).
     matrix = np.array(
-        [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]],
+        [
+            [1.6605, -0.5876, -0.0728],
+            [-0.1246, 1.1329, -0.0083],
+            [-0.0182, -0.1006, 1.1187],
+        ],
         dtype=np.float32,
     )  # fmt: skip
     linear = np.clip(linear @ matrix.T, 0, None)
@@ -350,7 +357,7 @@ def read_audio(
                     first = frame.time or 0.0
                 frame.pts = None
                 pieces += [f.to_ndarray().mean(0) for f in resampler.resample(frame)]
-        except av.FFmpegError as error:
+        except FFmpegError as error:
             if not pieces:
                 raise ValueError(
                     f"the sound of {path} cannot be decoded ({_reason(error)})"
@@ -372,6 +379,6 @@ def _picture_start(path: Path) -> float:
         for stream in container.streams.video:
             if stream.disposition & _attached_picture():
                 continue
-            with contextlib.suppress(av.FFmpegError, StopIteration):
+            with contextlib.suppress(FFmpegError, StopIteration):
                 return next(container.decode(stream)).time or 0.0
     return 0.0
