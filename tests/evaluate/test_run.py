@@ -59,7 +59,7 @@ def test_the_truth_as_result_is_nearly_perfect_and_beats_every_control(
 def test_the_judged_part_is_cut_from_the_whole_recording(subject, nothing, tmp_path):
     pictures, wave = _part(subject, range(FRAMES))
     result = write_video(tmp_path / "whole.mkv", pictures, wave)
-    report = _judge(result, subject, tmp_path / "out", nothing)
+    report = _judge(result, subject, tmp_path / "out", nothing, controls=())
     assert report.place.start == report.first == Subject.open(subject).test.start
     assert report.rows["result"]["full/psnr"].mean > 40
 
@@ -70,7 +70,7 @@ def test_a_late_result_is_told_aligned_and_shown_as_delivered(
     test = Subject.open(subject).test
     late = range(test.start - 2, test.stop - 2)
     result = write_video(tmp_path / "late.mkv", _part(subject, late)[0], None)
-    report = _judge(result, subject, tmp_path / "out", nothing)
+    report = _judge(result, subject, tmp_path / "out", nothing, controls=())
     assert report.lag.removed == 2
     assert report.lag.seconds == pytest.approx(0.08, abs=0.01)
     assert any("+0.0" in note and "late" in note for note in report.notes)
@@ -82,7 +82,7 @@ def test_files_hold_every_number(subject, nothing, tmp_path):
     pictures, wave = _part(subject, Subject.open(subject).test)
     soft = np.stack([cv2.GaussianBlur(picture, (0, 0), 1.5) for picture in pictures])
     result = write_video(tmp_path / "soft.mkv", soft, wave)
-    report = _judge(result, subject, tmp_path / "out", nothing)
+    report = _judge(result, subject, tmp_path / "out", nothing, controls=())
     written = json.loads((tmp_path / "out" / "report.json").read_text())
     own = report.rows["result"]
     assert written["rows"]["result"]["matte/psnr"]["mean"] == own["matte/psnr"].mean
@@ -102,7 +102,7 @@ def test_what_cannot_be_computed_is_said(subject, nothing, tmp_path):
     report = _judge(result, subject, tmp_path / "out", nothing, controls=())
     assert "landmarks (LMD, lip gap, jitter)" in report.missing
     assert not any(name.startswith("lips/") for name in report.rows["result"])
-    report = _judge(result, result, tmp_path / "pair", nothing)
+    report = _judge(result, result, tmp_path / "pair", nothing, controls=())
     assert "matte" in report.missing
     assert report.rows["result"]["full/psnr"].mean == 100
 

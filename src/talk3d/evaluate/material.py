@@ -43,6 +43,7 @@ Shots = Callable[[int], np.ndarray]
 """Frame k of the judged moments, uint8 sRGB."""
 
 _ASPECT_TOLERANCE = 0.02
+_BT709 = 1
 
 
 @dataclass(frozen=True)
@@ -193,19 +194,22 @@ def encode(
     crf: int,
     wave: Wave | None = None,
 ) -> None:
-    """Write H.264 (4:2:0; an odd last row or column is dropped), with AAC sound."""
+    """Write H.264 (4:2:0, BT.709; an odd last row or column is dropped), AAC sound."""
     with av.open(str(path), "w") as container:
         rate = Fraction(fps).limit_denominator(1001)
         stream = container.add_stream("libx264", rate=rate, options={"crf": str(crf)})
         first = shots(0)
         stream.height, stream.width = (side // 2 * 2 for side in first.shape[:2])
         stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
         voice = None
         if wave is not None:
             voice = container.add_stream("aac", rate=AUDIO_RATE, layout="mono")
         for k in range(count):
             even = shots(k)[: stream.height, : stream.width]
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(even))
+            picture = picture.reformat(format="yuv420p", dst_colorspace="ITU709")
             container.mux(stream.encode(picture))
         container.mux(stream.encode())
         if voice is not None and wave is not None:

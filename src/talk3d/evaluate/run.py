@@ -373,7 +373,7 @@ class _Session:
         seen = np.flatnonzero(np.isfinite(known).all(axis=(1, 2)))
         if len(seen) == 0:
             return {}
-        shown = [row for row in self._rows if row[0] != "truth"]
+        shown = [row for row in self._rows if row[0] not in ("truth", DELIVERED)]
         rows = [("truth", truth.frame), *shown]
         pixels = known * np.asarray(truth.size, np.float32)
         gap = lip_gap(pixels, scale=face_scale(pixels))
