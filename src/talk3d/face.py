@@ -38,6 +38,7 @@ __all__ = [
     "eye_openness",
     "load_face_shape",
     "model_files",
+    "view_slide",
 ]
 
 _log = logging.getLogger(__name__)
@@ -413,6 +414,8 @@ class FaceShape:
     """Offsets of one standard deviation per identity mode."""
     expression: Float[np.ndarray, "53 478 3"]
     """Offsets of the expression weights 0..1."""
+    slide: Float[np.ndarray, "6 478 2"]
+    """How the network's points slide with the view, see ``view_slide``."""
     spread: Float[np.ndarray, " 478"]
     """How far the network's point strays over people, world units."""
     expression_names: tuple[str, ...]
@@ -427,10 +430,36 @@ def load_face_shape() -> FaceShape:
         safe_open(path, framework="numpy") as file,
     ):
         names = tuple(json.loads(file.metadata()["expression_names"]))
-        mean, identity, expression, spread = (
-            file.get_tensor(key) for key in ("mean", "identity", "expression", "spread")
-        )
-    return FaceShape(mean, identity, expression, spread, names)
+        keys = ("mean", "identity", "expression", "slide", "spread")
+        arrays = [file.get_tensor(key) for key in keys]
+    return FaceShape(*arrays, names)
+
+
+def view_slide(
+    shape: FaceShape, rotation: Float[np.ndarray, "frames 3 3"]
+) -> Float[np.ndarray, "frames 478 2"]:
+    """Return by how much the network's points miss the surface points in each view.
+
+    On a turned head the network marks the visible outline, not the same skin. The mean
+    effect over rendered people is a quadratic in the direction of the head.
+
+    Args:
+        shape: The face shape.
+        rotation: Head frame to camera axes.
+
+    Returns:
+        Offsets right and down in the picture, world units at the head's distance.
+    """
+    roll = np.arctan2(rotation[:, 1, 0], rotation[:, 0, 0])
+    cos, sin = np.cos(roll), np.sin(roll)
+    upright = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], 1)
+    forward = rotation[:, :, 2]
+    side = np.einsum("fij,fj->fi", upright, forward[:, :2])
+    yaw, pitch = np.arctan2(side[:, 0], -forward[:, 2]), -np.arcsin(side[:, 1])
+    one = np.ones_like(yaw)
+    basis = np.stack([one, yaw, pitch, yaw**2, yaw * pitch, pitch**2], -1)
+    offset = np.tensordot(basis, shape.slide, 1)
+    return offset @ upright
 
 
 def eye_openness(

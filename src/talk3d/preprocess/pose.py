@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int
 
-from talk3d.face import FaceShape
+from talk3d.face import FaceShape, view_slide
 
 __all__ = ["HeadTrack", "PoseConfig", "model_points", "project_points", "solve_track"]
 
@@ -65,8 +65,9 @@ def model_points(
     expression: Float[np.ndarray, "frames 53"],
 ) -> Float[np.ndarray, "frames 478 3"]:
     """Return the landmarks in the head frame."""
-    neutral = shape.mean + np.tensordot(identity, shape.identity[: len(identity)], 1)
-    return neutral + np.tensordot(expression, shape.expression, 1)
+    neutral = shape.mean + np.tensordot(identity, shape.identity, 1)
+    moved = expression.astype(np.float32) @ shape.expression.reshape(53, -1)
+    return neutral + moved.reshape(-1, 478, 3)
 
 
 def project_points(
@@ -87,7 +88,7 @@ class _State:
 
 
 class _Problem:
-    """Residuals and their derivatives for a set of frames."""
+    """Residuals and their derivatives for a set of frames, in single precision."""
 
     def __init__(
         self,
@@ -97,19 +98,15 @@ class _Problem:
         config: PoseConfig,
     ) -> None:
         self.config = config
-        self.mean = shape.mean.astype(np.float64)
-        self.identity = shape.identity.astype(np.float64)
-        self.expression = shape.expression.astype(np.float64)
-        self.points = points.astype(np.float64) - np.array(centre)
+        self.shape = shape
+        self.points = (points - np.array(centre)).astype(np.float32)
+        # One 3 x modes matrix per landmark, expression first.
+        modes = np.concatenate([shape.expression, shape.identity])
+        self.modes = np.ascontiguousarray(modes.transpose(1, 2, 0))
         width = np.linalg.norm(points[:, 454] - points[:, 234], axis=-1)
-        self.face_width = float(np.median(width))
         unit = float(np.linalg.norm(shape.mean[454] - shape.mean[234]))
         noise = config.point_noise**2 + (np.minimum(shape.spread, 0.03) / unit) ** 2
-        self.sigma = self.face_width * np.sqrt(noise)
-
-    def head_points(self, state: _State, frames: slice) -> np.ndarray:
-        neutral = self.mean + np.tensordot(state.identity, self.identity, 1)
-        return neutral + np.tensordot(state.expression[frames], self.expression, 1)
+        self.sigma = (float(np.median(width)) * np.sqrt(noise)).astype(np.float32)
 
     def linearise(
         self, state: _State, frames: slice
@@ -117,37 +114,47 @@ class _Problem:
         """Return weighted residuals, frame Jacobian, shared Jacobian.
 
         Frame unknowns: rotation vector (3), translation (3), expression (53). Shared:
-        identity modes, then the logarithm of the focal length.
+        identity modes, then the logarithm of the focal length. The slide of the points
+        with the view is held during a step.
         """
-        focal = np.exp(state.log_focal)
-        rotation = state.rotation[frames]
-        turned = self.head_points(state, frames) @ rotation.transpose(0, 2, 1)
-        seen = turned + state.translation[frames, None]
+        focal = np.float32(np.exp(state.log_focal))
+        rotation = state.rotation[frames].astype(np.float32)
+        shift = state.translation[frames].astype(np.float32)
+        head = model_points(self.shape, state.identity, state.expression[frames])
+        turned = head.astype(np.float32) @ rotation.transpose(0, 2, 1)
+        seen = turned + shift[:, None]
         depth = seen[..., 2]
         ratio = seen[..., :2] / depth[..., None]
-        residual = ratio * focal - self.points[frames]
+        slide = view_slide(self.shape, rotation) * (focal / shift[:, 2])[:, None, None]
+        residual = ratio * focal + slide.astype(np.float32) - self.points[frames]
         weight = self._weights(residual)
         # Derivative of the projection by the seen point: 2 x 3 per landmark.
-        slope = np.zeros((*depth.shape, 2, 3))
+        slope = np.zeros((*depth.shape, 2, 3), np.float32)
         slope[..., 0, 0] = slope[..., 1, 1] = focal / depth
         slope[..., :, 2] = -ratio * (focal / depth)[..., None]
         slope *= weight[..., None, None]
         x, y, z = np.moveaxis(turned, -1, 0)
         zero = np.zeros_like(x)
         cross = np.stack([zero, z, -y, -z, zero, x, y, -x, zero], -1)
-        cross = cross.reshape(*x.shape, 3, 3)
-        by_head = slope @ rotation[:, None]
-        by_expression = np.einsum("fnij,knj->fnik", by_head, self.expression)
-        by_identity = np.einsum("fnij,knj->fnik", by_head, self.identity)
+        by_rotation = slope @ cross.reshape(*x.shape, 3, 3)
+        by_modes = self._by_modes(slope @ rotation[:, None])
         by_focal = (ratio * focal * weight[..., None])[..., None]
+        split = len(self.shape.expression)
+        frame = np.concatenate([by_rotation, slope, by_modes[..., :split]], -1)
+        shared = np.concatenate([by_modes[..., split:], by_focal], -1)
         count = len(depth)
-        frame = np.concatenate([slope @ cross, slope, by_expression], -1)
-        shared = np.concatenate([by_identity, by_focal], -1)
         return (
             (residual * weight[..., None]).reshape(count, -1),
             frame.reshape(count, -1, frame.shape[-1]),
             shared.reshape(count, -1, shared.shape[-1]),
         )
+
+    def _by_modes(self, by_head: np.ndarray) -> np.ndarray:
+        """Multiply (frames, 478, 2, 3) by each landmark's modes, as one large product."""
+        count = len(by_head)
+        per_point = by_head.transpose(1, 0, 2, 3).reshape(478, count * 2, 3)
+        product = (per_point @ self.modes).reshape(478, count, 2, -1)
+        return product.transpose(1, 0, 2, 3)
 
     def _weights(self, residual: np.ndarray) -> np.ndarray:
         size = np.linalg.norm(residual, axis=-1) / self.sigma
@@ -170,8 +177,8 @@ def _frame_system(
     sigma: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     transposed = jacobian.transpose(0, 2, 1)
-    matrix = transposed @ jacobian
-    vector = (transposed @ residual[..., None])[..., 0]
+    matrix = (transposed @ jacobian).astype(np.float64)
+    vector = (transposed @ residual[..., None])[..., 0].astype(np.float64)
     diagonal = np.arange(6, matrix.shape[-1])
     matrix[:, diagonal, diagonal] += 1 / sigma**2
     vector[:, 6:] += state.expression[frames] / sigma**2
@@ -190,11 +197,10 @@ def _solve_shared(problem: _Problem, state: _State, prior_log_focal: float) -> N
         )
         mixed = frame.transpose(0, 2, 1) @ shared
         solved = np.linalg.solve(matrix, np.concatenate([mixed, vector[..., None]], -1))
-        ours = np.einsum("fri,frj->ij", shared, shared)
-        ours_vector = np.einsum("fri,fr->i", shared, residual)
-        prior = np.r_[np.full(modes, len(problem.points)), 0.0] * 0
-        prior[:modes] = 1.0
-        prior[modes] = 1 / config.focal_sigma**2
+        flat = shared.reshape(-1, modes + 1)
+        ours = (flat.T @ flat).astype(np.float64)
+        ours_vector = (flat.T @ residual.ravel()).astype(np.float64)
+        prior = np.append(np.ones(modes), 1 / config.focal_sigma**2)
         scale = _effective_frames(len(problem.points)) / len(problem.points)
         offset = np.r_[state.identity, state.log_focal - prior_log_focal]
         left = ours - np.einsum("fij,fik->jk", mixed, solved[..., :-1])
