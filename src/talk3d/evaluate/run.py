@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from talk3d.checkpoint import write_atomically
-from talk3d.evaluate import align, controls, material, scores, strips
+from talk3d.evaluate import align, controls, material, scores
 from talk3d.evaluate.align import Lag, Place
 from talk3d.evaluate.controls import Row
 from talk3d.evaluate.material import Shots
 from talk3d.evaluate.page import write_page
-from talk3d.evaluate.points import face_scale, lip_distance, lip_gap
+from talk3d.evaluate.points import face_scale, lip_distance
 from talk3d.evaluate.report import (
     DELIVERED,
     RESULT,
@@ -31,19 +31,12 @@ from talk3d.evaluate.report import (
     bars,
 )
 from talk3d.evaluate.scores import PerFrame, Score, Track
+from talk3d.evaluate.sheets import write_sheets
 from talk3d.face import FaceNets, model_files
 
 __all__ = ["EvaluateConfig", "evaluate"]
 
 _RATE = 16_000
-_SHEETS = {
-    "talking/mouths": "Talking mouths, from shut to open",
-    "talking/eyes": "Eyes at the same moments",
-    "evenly/mouths": "Mouths, evenly over time",
-    "evenly/eyes": "Eyes, evenly over time",
-    "evenly/frames": "Whole frames, evenly over time",
-    "talking/frames": "Whole frames, from shut to open mouth",
-}
 
 
 @dataclass(frozen=True)
@@ -132,6 +125,7 @@ class _Session:
         if self._lag.removed:
             self._rows.append((DELIVERED, self._placed(clip, place)))
         self._groups: dict[str, list[str]] = {}
+        self._landmarks: Track | None = None
         self._tracks: dict[str, Track] = {}
         self._frames: dict[str, PerFrame] = {}
         self._summary: dict[str, dict[str, Score]] = {}
@@ -271,6 +265,7 @@ class _Session:
         known = stored if stored is not None else _normalised(track, truth.size)
         if known is None:
             self._missing["mouth and eyes"] = "the reference has no landmarks"
+        self._landmarks = known
         moments = range(truth.count)
         self._frames = scores.picture_scores(
             self._rows, truth, moments=moments, landmarks=known
@@ -335,7 +330,16 @@ class _Session:
         }
         with write_atomically(out / "frames.npz") as path, path.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
-        sheets = self._write_strips(out / "strips")
+        sheets = {}
+        if self._landmarks is not None:
+            shown = [row for row in self._rows if row[0] not in ("truth", DELIVERED)]
+            sheets = write_sheets(
+                [("truth", self._truth.frame), *shown],
+                self._truth,
+                self._landmarks,
+                folder=out / "strips",
+                moments=self._config.moments,
+            )
         player = out / "player.mp4"
         self._write_player(player)
         write_page(
@@ -362,35 +366,6 @@ class _Session:
             crf=18,
             wave=wave,
         )
-
-    def _write_strips(self, folder: Path) -> dict[str, Path]:
-        """Save strips at evenly spaced moments and at talking ones."""
-        truth, track = self._truth, self._tracks.get("truth")
-        stored = truth.stored_landmarks
-        known = stored if stored is not None else _normalised(track, truth.size)
-        if known is None:
-            return {}
-        seen = np.flatnonzero(np.isfinite(known).all(axis=(1, 2)))
-        if len(seen) == 0:
-            return {}
-        shown = [row for row in self._rows if row[0] not in ("truth", DELIVERED)]
-        rows = [("truth", truth.frame), *shown]
-        pixels = known * np.asarray(truth.size, np.float32)
-        gap = lip_gap(pixels, scale=face_scale(pixels))
-        even = strips.pick_evenly(range(len(seen)), self._config.moments)
-        picks = {
-            "talking": strips.pick_talking(gap, self._config.moments),
-            "evenly": [int(seen[place]) for place in even],
-        }
-        sheets = {}
-        for name, pick in picks.items():
-            videos = {label: [shots(k) for k in pick] for label, shots in rows}
-            columns = [f"{(truth.first + k) / truth.fps:.2f} s" for k in pick]
-            paths = strips.face_strips(
-                videos, known[pick], folder / name, columns=columns
-            )
-            sheets |= {_SHEETS[f"{name}/{path.stem}"]: path for path in paths}
-        return {title: sheets[title] for title in _SHEETS.values()}
 
 
 def _normalised(track: Track | None, size: tuple[int, int]) -> Track | None:
