@@ -199,7 +199,7 @@ class Avatar:
                 token = self.animator.tokens(driving).float()
                 offset = self.animator.decode(encoded, token).float()
             samples = generator.sampling()
-            rendering = generator.render(self.identity + offset, cameras[rows], samples)
+            rendering = generator.render(offset + self.identity, cameras[rows], samples)
             with torch.autocast("cpu", torch.bfloat16, enabled=half):
                 picture = generator.upsample(
                     rendering, self.w.expand(len(rows), -1, -1)

@@ -246,7 +246,7 @@ def _picture_step(
     batch = store.draw(config.picture_frames, generator=chance)
     generator = run.person.generator
     with torch.autocast("cpu", torch.bfloat16, enabled=config.half):
-        planes = run.identity + _offset(run, batch, drivers, config, chance)
+        planes = _offset(run, batch, drivers, config, chance) + run.identity
     samples = Sampling(*config.samples, generator=chance)
     rendering = generator.render(planes, batch.camera, samples)
     w = run.person.neutral().expand(len(planes), -1, -1)
