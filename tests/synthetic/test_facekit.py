@@ -27,7 +27,7 @@ def model(tmp_path, monkeypatch):
     write_obj(folder / "generic_neutral_mesh.obj", SQUARE, polygons)
     names = ["identity000", "identity001", *EXPRESSIONS]
     for k, name in enumerate(names):
-        write_obj(folder / f"{name}.obj", SQUARE + [0, 0, k], polygons)
+        write_obj(folder / f"{name}.obj", SQUARE + np.array([0, 0, k]), polygons)
     index = {"idx_to_landmark_verts": [3] * 68}
     (folder / "vertex_indices.json").write_text(json.dumps(index))
     return tmp_path

@@ -1,0 +1,396 @@
+"""Measure where the landmark network's 478 points lie on the head model.
+
+Renders people near the front, half of them with the jaw a little open, runs the
+network, casts every point onto the person's own mesh and carries it to the mean head.
+The geometric median over people, made symmetric and put back on the surface, is the
+face shape; mean and modes of the head model are evaluated there. A second set of
+renders from wider angles tells how the network's points slide with the view.
+
+Out: ``face_shape.safetensors`` as read by ``talk3d.face.load_face_shape``.
+"""
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from safetensors.numpy import save_file
+from scipy.optimize import linear_sum_assignment
+
+from talk3d.camera import orbit_label, project
+from talk3d.checkpoint import write_atomically
+from talk3d.face import LEFT_EYE, RIGHT_EYE, FaceNets, FaceTracker
+from talk3d.synthetic.head import (
+    CM_PER_UNIT,
+    EXPRESSIONS,
+    PARTS,
+    HeadModel,
+    expression_indices,
+    to_world,
+)
+from talk3d.synthetic.landmarks import FACE_POINTS, POINTS, closest_points
+from talk3d.synthetic.light import draw_light
+from talk3d.synthetic.people import (
+    Person,
+    draw_person_looks,
+    make_person,
+    neutral_pose,
+    pose_person,
+)
+from talk3d.synthetic.renderer import Renderer
+from talk3d.synthetic.skull import Roots, skin_surface
+from talk3d.synthetic.talking import compose, draw_plate
+from talk3d.synthetic.view import Pose
+
+__all__ = ["MeasureConfig", "cast_points", "fit_slide", "measure_face_shape"]
+
+_log = logging.getLogger(__name__)
+
+_AHEAD = np.zeros(4, np.float32)
+_UPPER_LIP = (191, 80, 81, 82, 13, 312, 311, 310, 415)
+_LOWER_LIP = (95, 88, 178, 87, 14, 317, 402, 318, 324)
+_IDENTITY_MODES = 20
+_SNAP = 0.03
+"""Lid and inner lip points may miss the mesh by this share of the picture."""
+_SURE_MISS = 0.03
+"""Views in which the points miss by more (median, world units) are left out."""
+
+
+@dataclass(frozen=True)
+class MeasureConfig:
+    """How much is rendered."""
+
+    people: int = 96
+    """People seen near the front."""
+    view_people: int = 60
+    """People seen from wider angles."""
+    views: int = 8
+    """Pictures of each of these."""
+    size: int = 448
+    """Pixels per side."""
+    first_seed: int = 50_000
+    """Seed of the first person; those with hair on the face are passed over."""
+
+
+@dataclass(frozen=True)
+class _Shot:
+    """A picture's landmarks with the truth behind them."""
+
+    found: np.ndarray
+    """The network's points, 0 to 1."""
+    vertices: np.ndarray
+    """The posed person, cm."""
+    label: np.ndarray
+    jaw: float
+
+
+def measure_face_shape(
+    out: Path, config: MeasureConfig, *, head: HeadModel, nets: FaceNets
+) -> None:
+    """Measure the face shape and write it.
+
+    Args:
+        out: the ``.safetensors`` file to write.
+        config: how much is rendered.
+        head: the full head model.
+        nets: the landmark network.
+    """
+    with Renderer(head, size=config.size) as renderer:
+        front = list(_shots(renderer, nets, config.people, 1, config=config))
+        shape, spread = _median_points(head, front)
+        _log.info("the points stray by %.2f cm (median)", np.median(spread))
+        wide = list(
+            _shots(renderer, nets, config.view_people, config.views, config=config)
+        )
+    rest = [_project_points(shape, shot) for shot in wide]
+    slide = fit_slide(
+        np.stack([shot.found for shot in wide]) - np.stack(rest),
+        np.stack([shot.label for shot in wide]),
+        _mirror(shape.on(head.neutral)),
+    )
+    _write(out, head, shape, spread=spread, slide=slide, people=config.people)
+
+
+def cast_points(
+    points: Float[np.ndarray, "points 2"],
+    screen: Float[np.ndarray, "vertices 3"],
+    triangles: Int[np.ndarray, "triangles 3"],
+    *,
+    among: Int[np.ndarray, " candidates"],
+    snap: float = 0.0,
+) -> Roots:
+    """Cast image points onto the nearest front-facing triangles.
+
+    Args:
+        points: image points, 0 to 1.
+        screen: the mesh in the picture: column, row (0 to 1), depth.
+        triangles: vertex indices.
+        among: triangles that may be hit.
+        snap: points that hit nothing go to an edge not farther than this.
+
+    Returns:
+        The hits; weights are NaN where nothing was hit.
+    """
+    place = screen[triangles[among]]
+    flat = place[..., :2]
+    area = _cross(flat[:, 1] - flat[:, 0], flat[:, 2] - flat[:, 0])
+    front = area < -1e-12
+    index, place, flat, area = among[front], place[front], flat[front], area[front]
+    low, high = flat.min(1) - snap, flat.max(1) + snap
+    face, weights = np.zeros(len(points), np.int64), np.full((len(points), 3), np.nan)
+    for k, point in enumerate(points):
+        near = np.flatnonzero(((point >= low) & (point <= high)).all(1))
+        if not len(near):
+            continue
+        bary, miss = _flat_weights(point, flat[near], area[near])
+        depth = 1 / (bary / place[near, :, 2]).sum(1)
+        order = np.where(miss <= 1e-9, depth, np.inf)
+        chosen = int(order.argmin()) if np.isfinite(order).any() else int(miss.argmin())
+        if miss[chosen] > max(snap, 1e-9):
+            continue
+        true = bary[chosen] / place[near[chosen], :, 2]
+        face[k], weights[k] = index[near[chosen]], true / true.sum()
+    return Roots(face, triangles[face], weights)
+
+
+def fit_slide(
+    error: Float[np.ndarray, "views points 2"],
+    labels: Float[np.ndarray, "views 25"],
+    mirror: Int[np.ndarray, " points"],
+) -> Float[np.ndarray, "6 points 2"]:
+    """Fit how points slide with the view: coefficients of 1, y, p, yy, yp, pp.
+
+    Args:
+        error: found minus true points, 0 to 1.
+        labels: cameras in the head frame, upright.
+        mirror: the partner of each point; views and their mirror images count alike.
+
+    Returns:
+        Offsets (right, down) in world units at the head's distance; y and p are the
+        direction of the head's z axis in the camera.
+    """
+    pose = labels[:, :16].reshape(-1, 4, 4).astype(np.float64)
+    forward = np.linalg.inv(pose)[:, :3, 2]
+    distance = -(pose[:, :3, 3] * pose[:, :3, 2]).sum(1)
+    offset = error * (distance / labels[:, 16])[:, None, None]
+    yaw = np.arctan2(forward[:, 0], -forward[:, 2])
+    pitch = -np.arcsin(forward[:, 1])
+    both = np.concatenate([offset, offset[:, mirror] * [-1, 1]])
+    y, p = np.r_[yaw, -yaw], np.r_[pitch, pitch]
+    sure = np.median(np.linalg.norm(both, axis=2), 1) < _SURE_MISS
+    basis = np.stack([np.ones_like(y), y, p, y * y, y * p, p * p], 1)[sure]
+    gram = basis.T @ basis + 1e-3 * np.eye(6)
+    moment = np.tensordot(basis, both[sure], (0, 0)).reshape(6, -1)
+    return np.linalg.solve(gram, moment).reshape(6, -1, 2).astype(np.float32)
+
+
+def _shots(
+    renderer: Renderer,
+    nets: FaceNets,
+    people: int,
+    views: int,
+    *,
+    config: MeasureConfig,
+) -> Iterator[_Shot]:
+    """Render people with a bare face and find their landmarks."""
+    surface = skin_surface(renderer.head)
+    wide = views > 1
+    limit = np.radians([55, 22] if wide else [15, 7])
+    for number, seed in enumerate(_bare_seeds(config.first_seed, people)):
+        person = make_person(surface, seed)
+        renderer.load(person)
+        for view in range(views):
+            generator = np.random.default_rng([seed, 70, views, view])
+            jaw = generator.uniform(0.15, 0.4) if (number + view) % 2 else 0.0
+            yaw, pitch = (float(a) for a in generator.uniform(-limit, limit))
+            label = orbit_label(yaw, pitch).numpy()
+            shot = _shoot(renderer, nets, person, label, jaw=jaw, generator=generator)
+            if shot is not None:
+                yield shot
+
+
+def _shoot(
+    renderer: Renderer,
+    nets: FaceNets,
+    person: Person,
+    label: np.ndarray,
+    *,
+    jaw: float,
+    generator: np.random.Generator,
+) -> _Shot | None:
+    expression = neutral_pose()
+    expression[expression_indices("jawOpen")] = jaw
+    pose = Pose(expression, _AHEAD, np.eye(3))
+    picture = renderer.render(pose, label, draw_light(generator))
+    image = compose(picture, draw_plate(generator, renderer.size))
+    tracker = FaceTracker(nets)
+    tracker.update(image)
+    found = tracker.update(image)
+    if found is None:
+        return None
+    vertices = pose_person(renderer.head, person, expression, _AHEAD)
+    return _Shot(found / renderer.size, vertices, label, jaw)
+
+
+def _bare_seeds(first: int, count: int) -> list[int]:
+    """Return people without beard, fringe or glasses."""
+    seeds, seed = [], first
+    while len(seeds) < count:
+        looks = draw_person_looks(seed)
+        hair = looks.hair.style in ("bald", "buzz", "short", "slick", "tied")
+        bare = looks.hair.beard in ("none", "stubble") and not looks.clothes.glasses
+        if hair and bare:
+            seeds.append(seed)
+        seed += 1
+    return seeds
+
+
+def _project_points(points: Roots, shot: _Shot) -> np.ndarray:
+    world = to_world(points.on(shot.vertices).astype(np.float32))
+    return project(torch.tensor(world), torch.tensor(shot.label))[0].numpy()
+
+
+def _hits(head: HeadModel, shot: _Shot) -> np.ndarray:
+    """Return where each landmark lies on the mean head, cm; NaN if it hit nothing."""
+    world = to_world(shot.vertices.astype(np.float32))
+    place, depth = project(torch.tensor(world), torch.tensor(shot.label))
+    screen = np.c_[place.numpy(), depth.numpy()].astype(np.float64)
+    part = head.triangle_part
+    skin = np.flatnonzero(part <= PARTS.index("headneck"))
+    eyes = np.flatnonzero(np.isin(part, [PARTS.index(f"sclera{s}") for s in "LR"]))
+    upper, lower = _lips(head)
+    groups = [
+        (np.arange(FACE_POINTS), skin, 0.0),
+        (np.array([*LEFT_EYE, *RIGHT_EYE]), skin, _SNAP),
+        (np.array(_UPPER_LIP), skin[upper[skin]], _SNAP),
+        (np.array(_LOWER_LIP), skin[lower[skin]], _SNAP),
+        (np.arange(FACE_POINTS, POINTS), eyes, 0.0),
+    ]
+    result = np.full((POINTS, 3), np.nan)
+    for ids, among, snap in groups:
+        points = shot.found[ids].astype(np.float64)
+        hit = cast_points(points, screen, head.triangles, among=among, snap=snap)
+        result[ids] = hit.on(head.neutral)
+    if shot.jaw == 0:
+        result[[*_UPPER_LIP, *_LOWER_LIP]] = np.nan
+    return result
+
+
+def _lips(head: HeadModel) -> tuple[Bool[np.ndarray, " t"], Bool[np.ndarray, " t"]]:
+    """Return the triangles of the upper and of the lower lip."""
+    jaw = expression_indices("jawOpen")[0]
+    drop = -head.expression[jaw][:, 1][head.triangles].mean(1)
+    x, y, z = head.neutral[head.triangles].mean(1).T
+    mouth = (z > 9) & (np.abs(x) < 3.2) & (y > -5.5) & (y < -1.5)
+    return mouth & (drop < 0.9), mouth & (drop > 1.6)
+
+
+def _median_points(
+    head: HeadModel, shots: list[_Shot]
+) -> tuple[Roots, Float[np.ndarray, " points"]]:
+    """Return the face shape's points and how far they stray, cm."""
+    hits = np.stack([_hits(head, shot) for shot in shots])
+    middle = np.stack([_geometric_median(hits[:, k]) for k in range(POINTS)])
+    away = np.linalg.norm(hits - middle, axis=2)
+    spread = np.nanmedian(away, 0)
+    partner = _mirror(middle)
+    even = (middle + middle[partner] * [-1, 1, 1]) / 2
+    part = head.triangle_part
+    skin = np.flatnonzero(part <= PARTS.index("headneck"))
+    eyes = np.flatnonzero(np.isin(part, [PARTS.index(f"sclera{s}") for s in "LR"]))
+    upper, lower = _lips(head)
+    face, weights = np.zeros(POINTS, np.int64), np.zeros((POINTS, 3))
+    for ids, among in (
+        (np.arange(FACE_POINTS), skin),
+        (np.array(_UPPER_LIP), skin[upper[skin]]),
+        (np.array(_LOWER_LIP), skin[lower[skin]]),
+        (np.arange(FACE_POINTS, POINTS), eyes),
+    ):
+        found = closest_points(even[ids], head.neutral, head.triangles, among=among)
+        face[ids], weights[ids] = found.face, found.weights
+    return Roots(face, head.triangles[face], weights), spread
+
+
+def _geometric_median(points: np.ndarray) -> np.ndarray:
+    """Return the point with the least sum of distances (Weiszfeld 1937)."""
+    known = points[~np.isnan(points[:, 0])]
+    middle = np.median(known, 0)
+    for _ in range(60):
+        weight = 1 / np.maximum(np.linalg.norm(known - middle, axis=1), 1e-3)
+        middle = (known * weight[:, None]).sum(0) / weight.sum()
+    return middle
+
+
+def _mirror(points: Float[np.ndarray, "points 3"]) -> Int[np.ndarray, " points"]:
+    """Return the left-right partner of each point."""
+    mirrored = points * [-1, 1, 1]
+    cost = np.linalg.norm(points[:, None] - mirrored[None], axis=2)
+    cost[:FACE_POINTS, FACE_POINTS:] = cost[FACE_POINTS:, :FACE_POINTS] = 1e3
+    return linear_sum_assignment(cost + cost.T)[1]
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+
+
+def _flat_weights(
+    point: np.ndarray, corners: np.ndarray, area: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights of the closest point of flat triangles, and its distance."""
+    a, b, c = (corners[:, k] for k in range(3))
+    inner = (
+        np.stack([_cross(b - point, c - point), _cross(c - point, a - point)], 1)
+        / (area[:, None])
+    )
+    inner = np.c_[inner, 1 - inner.sum(1)]
+    best, miss = inner.copy(), np.where((inner >= -1e-6).all(1), 0.0, np.inf)
+    for k in range(3):
+        start, along = corners[:, k], corners[:, (k + 1) % 3] - corners[:, k]
+        t = ((point - start) * along).sum(1) / ((along**2).sum(1) + 1e-18)
+        t = np.clip(t, 0, 1)
+        away = np.linalg.norm(start + t[:, None] * along - point, axis=1)
+        closer = away < miss
+        edge = np.zeros_like(inner)
+        edge[:, k], edge[:, (k + 1) % 3] = 1 - t, t
+        best[closer], miss[closer] = edge[closer], away[closer]
+    return best, miss
+
+
+def _write(
+    out: Path,
+    head: HeadModel,
+    shape: Roots,
+    *,
+    spread: np.ndarray,
+    slide: np.ndarray,
+    people: int,
+) -> None:
+    identity = [shape.on(mode) for mode in head.identity[:_IDENTITY_MODES]]
+    expression = [shape.on(mode) for mode in head.expression]
+    data = {
+        "mean": to_world(shape.on(head.neutral)),
+        "identity": np.stack(identity) / CM_PER_UNIT,
+        "expression": np.stack(expression) / CM_PER_UNIT,
+        "spread": np.nan_to_num(spread, nan=float(np.nanmax(spread))) / CM_PER_UNIT,
+        "slide": slide,
+        "barycentric": shape.weights,
+    }
+    arrays: dict[str, np.ndarray]
+    arrays = {k: np.ascontiguousarray(v, np.float32) for k, v in data.items()}
+    arrays["triangle"] = shape.face.astype(np.int32)
+    notice = resources.files("talk3d.synthetic") / "ict_facekit_notice.txt"
+    metadata = {
+        "format": "talk3d face shape 1",
+        "expression_names": json.dumps(EXPRESSIONS),
+        "frame": "world units, head frame; identity modes in standard deviations",
+        "slide": "offset (right, down) of the network's points, see fit_slide",
+        "source": f"{people} rendered heads, landmark network of mediapipe 0.10.21",
+        "ict_facekit_notice": notice.read_text(encoding="utf-8"),
+    }
+    with write_atomically(out) as temporary:
+        save_file(arrays, temporary, metadata=metadata)
