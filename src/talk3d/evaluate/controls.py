@@ -108,7 +108,7 @@ def reencode(truth: Truth, scratch: Path) -> Shots:
 
     def frame(k: int) -> np.ndarray:
         whole = truth.frame(k).copy()
-        part = clip.frames[min(k, len(clip.frames) - 1)]
+        part = clip.frame(min(k, clip.shape[0] - 1))
         whole[: part.shape[0], : part.shape[1]] = part
         return whole
 

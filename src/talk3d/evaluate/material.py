@@ -103,10 +103,23 @@ class Clip:
 
     name: str
     """Its file name."""
-    frames: UInt8[np.ndarray, "count height width 3"]
-    """All frames, at the truth's rate, on disk."""
+    raw: Path
+    """Its frames at the truth's rate, one after the other, uncompressed."""
+    shape: tuple[int, int, int]
+    """Frames, height and width."""
     wave: Wave | None
     """Its sound, 16 kHz; None without sound."""
+
+    def frame(self, k: int) -> Frame:
+        """Read a frame (a mapped file would stay in memory as it is read)."""
+        count, height, width = self.shape
+        if not 0 <= k < count:
+            raise IndexError(
+                f"{self.name} has {count} frames; frame {k} was asked for."
+            )
+        size = height * width * 3
+        values = np.fromfile(self.raw, np.uint8, size, offset=k * size)
+        return values.reshape(height, width, 3)
 
 
 def open_truth(path: Path, scratch: Path, *, part: str = "test") -> Truth:
@@ -122,10 +135,10 @@ def open_truth(path: Path, scratch: Path, *, part: str = "test") -> Truth:
     """
     if not path.is_dir():
         clip = decode(path, scratch / "reference.rgb", fps=25.0)
-        count, height, width, _ = clip.frames.shape
+        count, height, width = clip.shape
         return Truth(
             name=path.name,
-            frame=lambda k: clip.frames[k],
+            frame=clip.frame,
             count=count,
             size=(width, height),
             fps=25.0,
@@ -181,8 +194,8 @@ def decode(path: Path, scratch: Path, *, fps: float) -> Clip:
         raise ValueError(
             f"{path} holds no picture that can be decoded; export it again."
         )
-    frames = np.memmap(scratch, np.uint8, "r", shape=(count, *shape))
-    return Clip(path.name, frames, sound_of(path))
+    height, width, _ = shape
+    return Clip(path.name, scratch, (count, height, width), sound_of(path))
 
 
 def encode(
@@ -247,7 +260,7 @@ def placed(clip: Clip, place: Place, truth: Truth) -> Shots:
     Raises:
         ValueError: The clip has another aspect than the truth.
     """
-    _, height, width, _ = clip.frames.shape
+    _, height, width = clip.shape
     wanted = truth.size[0] / truth.size[1]
     if abs(width / height / wanted - 1) > _ASPECT_TOLERANCE:
         raise ValueError(
@@ -257,7 +270,7 @@ def placed(clip: Clip, place: Place, truth: Truth) -> Shots:
         )
 
     def frame(k: int) -> np.ndarray:
-        return fit(np.asarray(clip.frames[place.frame(k)]), truth.size)
+        return fit(clip.frame(place.frame(k)), truth.size)
 
     return frame
 

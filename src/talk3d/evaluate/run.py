@@ -113,7 +113,7 @@ class _Session:
         truth = material.open_truth(reference, scratch, part=config.part)
         clip = material.decode(result, scratch / "result.rgb", fps=truth.fps)
         self._clip, self._whole = clip, truth
-        counts = (len(clip.frames), truth.count, truth.total)
+        counts = (clip.shape[0], truth.count, truth.total)
         place = align.find_place(
             clip.wave, truth.wave, counts=counts, first=truth.first, fps=truth.fps
         )
@@ -180,8 +180,8 @@ class _Session:
 
     def _say_missing(self) -> None:
         truth, clip = self._truth, self._clip
-        if clip.frames.shape[1:3] != (truth.size[1], truth.size[0]):
-            height, width = clip.frames.shape[1:3]
+        _, height, width = clip.shape
+        if (width, height) != truth.size:
             self._notes.append(
                 f"The result is {width} x {height} pixels and was scaled to the "
                 f"reference's {truth.size[0]} x {truth.size[1]}."
@@ -202,12 +202,12 @@ class _Session:
                 name = label if len(paths) == 1 else f"{label} {number + 1}"
                 raw = self._scratch / f"extra-{len(self._rows)}.rgb"
                 clip = material.decode(path, raw, fps=self._truth.fps)
-                if len(clip.frames) < self._place.start + self._moments.stop:
+                if clip.shape[0] < self._place.start + self._moments.stop:
                     self._notes.append(
                         f"{path.name} ({label}) is shorter than the result; its last "
                         "frame was repeated."
                     )
-                place = dataclasses.replace(self._place, count=len(clip.frames))
+                place = dataclasses.replace(self._place, count=clip.shape[0])
                 self._rows.append((name, self._placed(clip, place)))
                 names.append(name)
             if len(names) > 1:
