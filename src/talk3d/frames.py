@@ -101,6 +101,17 @@ class FrameStore:
         rows = torch.randperm(len(self), generator=generator)[:count]
         return self.batch(rows.tolist())
 
+    def draw_expression(
+        self, count: int, *, generator: torch.Generator
+    ) -> tuple[Int[Tensor, " batch"], Float[Tensor, "batch 53"]]:
+        """Draw frames and their expressions, each weight over its deviation."""
+        rows = torch.randint(len(self), (count,), generator=generator)
+        frames = torch.tensor(self.frames)
+        known = torch.from_numpy(self._subject.arrays["expression"])[frames]
+        spread = known.std(0, correction=0)
+        scaled = (known - known.mean(0)) / spread.clamp(min=0.02)
+        return frames[rows], scaled[rows]
+
 
 def driving_signals(
     arrays: dict[str, np.ndarray],

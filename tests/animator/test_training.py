@@ -14,6 +14,8 @@ from talk3d.eg3d.generator import Generator
 from talk3d.person import average_person
 
 CONFIG = AnimatorTrainConfig(
+    sound_steps=2,
+    sound_frames=4,
     plane_steps=2,
     plane_frames=1,
     picture_steps=3,
@@ -44,7 +46,7 @@ def _trained(subject, state):
 def test_a_resumed_training_equals_an_uninterrupted_one(subject, tmp_path):
     whole = _trained(subject, tmp_path / "a.state")
     steps = train_animator(subject, _person(), CONFIG, state=tmp_path / "b.state")
-    for _ in range(4):
+    for _ in range(6):
         next(steps)
     steps.close()
     resumed = _trained(subject, tmp_path / "b.state")

@@ -4,7 +4,8 @@ Comes in: a subject and its personalised generator. Goes out: an animator whose
 offsets make the identity planes speak, and the generator's super-resolution adapted
 to them.
 
-Two stages. *Planes*: the offset is taught the difference between the person's planes
+Three stages. *Sound*: the audio token is taught to tell the expression of the frame, which
+needs no picture at all. *Planes*: the offset is taught the difference between the person's planes
 with each frame's expression and with the neutral one; no ray is marched, so steps are
 cheap. *Pictures*: frames are rendered and compared with the video. Chance is a
 function of (seed, stage, step).
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from talk3d.animator.model import Animator, AnimatorConfig, DrivingBatch
@@ -42,7 +43,8 @@ from talk3d.person import Person
 __all__ = ["AnimatorTrainConfig", "Drivers", "train_animator"]
 
 _LOG = logging.getLogger(__name__)
-_STAGES = ("planes", "pictures")
+_STAGES = ("sound", "planes", "pictures")
+_EXPRESSIONS = 53
 _CRITIC_LEAD = 50
 
 
@@ -50,18 +52,22 @@ _CRITIC_LEAD = 50
 class AnimatorTrainConfig:
     """How an animator is trained."""
 
-    plane_steps: int = 150
+    sound_steps: int = 400
     """Steps of the first stage."""
-    plane_frames: int = 4
+    sound_frames: int = 64
     """Frames per step of the first stage."""
-    picture_steps: int = 800
+    plane_steps: int = 400
     """Steps of the second stage."""
-    picture_frames: int = 2
+    plane_frames: int = 4
     """Frames per step of the second stage."""
+    picture_steps: int = 500
+    """Steps of the third stage."""
+    picture_frames: int = 2
+    """Frames per step of the third stage."""
     learning_rate: float = 1e-3
     """Adam step size of the animator, falling to a twentieth along a cosine."""
     renderer_learning_rate: float = 3e-4
-    """Adam step size of the decoder and the super-resolution in the second stage."""
+    """Adam step size of the decoder and the super-resolution in the third stage."""
     mouth_weight: float = 4.0
     """How much more pixels of the mouth count."""
     eye_weight: float = 2.0
@@ -129,6 +135,7 @@ class _Run:
 
     person: Person
     animator: Animator
+    teller: nn.Linear
     identity: Tensor
     optimiser: torch.optim.Adam
     critic: PatchDiscriminator
@@ -161,21 +168,21 @@ def train_animator(
     run = _start(person, config)
     if state.is_file():
         _restore(run, state)
-    lengths = (config.plane_steps, config.picture_steps)
+    lengths = (config.sound_steps, config.plane_steps, config.picture_steps)
+    steps = (_sound_step, _plane_step, _picture_step)
     while run.stage < len(_STAGES):
         length = lengths[run.stage]
         while run.step < length:
             chance = _chance(config, run)
-            terms = (_plane_step, _picture_step)[run.stage](
-                run, store, drivers, config, chance
-            )
+            _set_rates(run, config, length)
+            terms = steps[run.stage](run, store, drivers, config, chance)
             _report(run, terms)
             run.step += 1
             if run.step % config.checkpoint_steps == 0:
                 _save(run, state)
             yield _STAGES[run.stage], run.step, length, run.animator
         run.stage, run.step = run.stage + 1, 0
-        run.optimiser = _optimiser(run.person, run.animator)
+        run.optimiser = _optimiser(run.person, run.animator, run.teller)
     _save(run, state)
 
 
@@ -190,27 +197,55 @@ def _start(person: Person, config: AnimatorTrainConfig) -> _Run:
         torch.manual_seed(config.seed)
         animator = Animator(AnimatorConfig(unet=unet))
         critic = PatchDiscriminator()
+        teller = nn.Linear(animator.config.tokens.width, _EXPRESSIONS)
     with torch.no_grad():
         identity = person.planes(person.neutral())[0]
     return _Run(
         person=person,
         animator=animator,
+        teller=teller,
         identity=identity,
-        optimiser=_optimiser(person, animator),
+        optimiser=_optimiser(person, animator, teller),
         critic=critic,
         critic_optimiser=torch.optim.Adam(critic.parameters(), 1e-3, betas=(0.0, 0.99)),
     )
 
 
-def _optimiser(person: Person, animator: Animator) -> torch.optim.Adam:
+def _optimiser(
+    person: Person, animator: Animator, teller: nn.Linear
+) -> torch.optim.Adam:
     renderer = [
         *person.generator.decoder.parameters(),
         *person.generator.superresolution.parameters(),
     ]
     for parameter in renderer:
         parameter.requires_grad_()
-    groups = [{"params": list(animator.parameters())}, {"params": renderer}]
+    learned = [*animator.parameters(), *teller.parameters()]
+    groups = [{"params": learned}, {"params": renderer}]
     return torch.optim.Adam(groups, betas=(0.9, 0.99))
+
+
+def _sound_step(
+    run: _Run,
+    store: FrameStore,
+    drivers: Drivers,
+    config: AnimatorTrainConfig,
+    chance: torch.Generator,
+) -> dict[str, Tensor]:
+    """Teach the audio token to tell the expression, each weight by its deviation."""
+    frames, expression = store.draw_expression(config.sound_frames, generator=chance)
+    shift = 0.02 * (torch.rand((), generator=chance).item() - 0.5)
+    driving = drivers.batch(frames, run.animator, shift=shift)
+    tokens = perturb_tokens(
+        run.animator.tokens(driving).float(),
+        drop=0.0,
+        noise=4 * config.token_noise,
+        generator=chance,
+    )
+    told = run.teller(tokens[:, 0])
+    terms = {"sound": (told - expression).square().mean()}
+    _descend(run, terms)
+    return terms
 
 
 def _plane_step(
@@ -221,7 +256,6 @@ def _plane_step(
     chance: torch.Generator,
 ) -> dict[str, Tensor]:
     """Teach the offset the difference of expression planes and neutral planes."""
-    _set_rates(run, config, config.plane_steps)
     batch = store.draw(config.plane_frames, generator=chance)
     with torch.autocast("cpu", torch.bfloat16, enabled=config.half):
         with torch.no_grad():
@@ -242,7 +276,6 @@ def _picture_step(
     chance: torch.Generator,
 ) -> dict[str, Tensor]:
     """Compare rendered frames with the video."""
-    _set_rates(run, config, config.picture_steps)
     batch = store.draw(config.picture_frames, generator=chance)
     generator = run.person.generator
     with torch.autocast("cpu", torch.bfloat16, enabled=config.half):
@@ -336,6 +369,7 @@ def _save(run: _Run, path: Path) -> None:
                 "stage": run.stage,
                 "step": run.step,
                 "animator": run.animator.state_dict(),
+                "teller": run.teller.state_dict(),
                 "generator": run.person.generator.state_dict(),
                 "optimiser": run.optimiser.state_dict(),
                 "critic": run.critic.state_dict(),
@@ -349,6 +383,7 @@ def _restore(run: _Run, path: Path) -> None:
     saved = torch.load(path, weights_only=True)
     run.stage, run.step = saved["stage"], saved["step"]
     run.animator.load_state_dict(saved["animator"])
+    run.teller.load_state_dict(saved["teller"])
     run.person.generator.load_state_dict(saved["generator"])
     run.optimiser.load_state_dict(saved["optimiser"])
     run.critic.load_state_dict(saved["critic"])
