@@ -141,7 +141,7 @@ def train_subject(
 ) -> None:
     """Teach a personalised generator to speak and write an avatar file."""
     opened, person = Subject.open(subject), load_person(generator)
-    state = generator.parent / "animator.state"
+    state = out.with_suffix(".state")
     trained = None
     steps = train_animator(opened, person, config, state=state)
     for stage, step, length, animator in steps:

@@ -4,11 +4,11 @@ Comes in: a subject and its personalised generator. Goes out: an animator whose
 offsets make the identity planes speak, and the generator's super-resolution adapted
 to them.
 
-Three stages. *Sound*: the audio token is taught to tell the expression of the frame, which
-needs no picture at all. *Planes*: the offset is taught the difference between the person's planes
-with each frame's expression and with the neutral one; no ray is marched, so steps are
-cheap. *Pictures*: frames are rendered and compared with the video. Chance is a
-function of (seed, stage, step).
+Three stages. *Sound*: the audio token is taught to tell the expression of the frame,
+which needs no picture. *Planes*: the offset is taught the difference between the
+person's planes with each frame's expression and with the neutral one; no ray is
+marched, so steps are cheap. *Pictures*: frames are rendered and compared with the
+video. Chance is a function of (seed, stage, step).
 """
 
 import json
