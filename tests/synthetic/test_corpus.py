@@ -31,9 +31,12 @@ def test_shards_have_the_format(corpus):
         "expression": (np.float32, (4, 53)),
         "gaze": (np.float32, (4, 4)),
         "person": (np.int64, (4,)),
+        "traits": (np.float32, (4, data["traits"].shape[1])),
     }
     assert {k: (v.dtype.type, v.shape) for k, v in data.items()} == expected
     assert data["person"].tolist() == [0, 0, 1, 1]
+    np.testing.assert_array_equal(data["traits"][0], data["traits"][1])
+    assert np.abs(data["traits"][1] - data["traits"][2]).max() > 0.1
     assert (data["image"][..., 3] > 0).mean() > 0.2
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
-from safetensors.numpy import load_file
 from torch import Tensor
 
 __all__ = ["Corpus", "CorpusBatch"]
@@ -74,8 +73,7 @@ class Corpus:
         shards = tuple(_map_shard(path / shard["file"]) for shard in info["shards"])
         starts = np.cumsum([0, *(len(shard["person"]) for shard in shards)])
         person = np.concatenate([shard["person"] for shard in shards])
-        known = path / "people.safetensors"
-        traits = load_file(known)["traits"] if known.is_file() else _unknown(person)
+        traits = _traits(person, shards)
         return cls(path, info, shards, person, starts, traits)
 
     def __len__(self) -> int:
@@ -109,8 +107,17 @@ class Corpus:
         )
 
 
-def _unknown(person: np.ndarray) -> np.ndarray:
-    return np.zeros((int(person.max()) + 1, 0), np.float32)
+def _traits(
+    person: np.ndarray, shards: tuple[dict[str, np.ndarray], ...]
+) -> np.ndarray:
+    """Gather one row per person; people the shards say nothing of get no numbers."""
+    people = int(person.max()) + 1
+    if any("traits" not in shard for shard in shards):
+        return np.zeros((people, 0), np.float32)
+    rows = np.zeros((people, shards[0]["traits"].shape[1]), np.float32)
+    for shard in shards:
+        rows[shard["person"]] = shard["traits"]
+    return rows
 
 
 def _map_shard(path: Path) -> dict[str, np.ndarray]:
@@ -135,7 +142,7 @@ def _map_shard(path: Path) -> dict[str, np.ndarray]:
                 shape=tuple(entry["shape"]),
             )
             for name, entry in header.items()
-            if name in _FIELDS
+            if name in (*_FIELDS, "traits")
         }
     except (OSError, ValueError, KeyError, MemoryError) as error:
         message = f"the shard {path} is missing or damaged: run talk3d synth corpus"

@@ -33,6 +33,7 @@ from talk3d.synthetic.light import draw_light
 from talk3d.synthetic.people import make_person
 from talk3d.synthetic.renderer import Renderer
 from talk3d.synthetic.skull import Surface, skin_surface
+from talk3d.synthetic.traits import person_traits
 from talk3d.synthetic.view import Pose
 
 __all__ = ["FORMAT", "CorpusConfig", "draw_camera", "person_seed", "write_corpus"]
@@ -212,7 +213,10 @@ def _write_shard(
     rows: dict[str, list[np.ndarray]] = {}
     for index in people:
         seed = person_seed(config.seed, index)
-        renderer.load(make_person(surface, seed))
+        person = make_person(surface, seed)
+        renderer.load(person)
+        traits = person_traits(surface.head, person)
+        light = draw_light(np.random.default_rng([seed, 99]))
         for view in range(config.views):
             generator = np.random.default_rng([seed, 100 + view])
             pose = Pose(
@@ -221,7 +225,7 @@ def _write_shard(
                 turn=_draw_turn(generator),
             )
             camera = draw_camera(generator)
-            picture = renderer.render(pose, camera, draw_light(generator))
+            picture = renderer.render(pose, camera, light)
             row = {
                 "image": picture.image,
                 "depth": picture.distance.astype(np.float16),
@@ -230,6 +234,7 @@ def _write_shard(
                 "expression": pose.expression,
                 "gaze": pose.gaze,
                 "person": np.int64(index),
+                "traits": traits,
             }
             for name, value in row.items():
                 rows.setdefault(name, []).append(np.asarray(value))
