@@ -1,0 +1,48 @@
+"""Draws the pictures of the README from a synthetic subject and its avatar.
+
+    python benchmarks/pictures.py SUBJECT GENERATOR AVATAR -o docs/images
+
+writes ``yaw.png`` (the person from -60 to 60 degrees) and ``talking.png`` (frames of
+the test part: above the video, below the avatar).
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from talk3d.avatar import load_avatar
+from talk3d.dataset import Subject
+from talk3d.person import load_person
+from talk3d.pipeline import background, composite, yaw_sheet
+
+MOMENTS = 7
+
+
+def main() -> None:
+    """Draw both pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("subject", "generator", "avatar"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    sheet = yaw_sheet(load_person(options.generator))
+    Image.fromarray(sheet).save(options.out / "yaw.png")
+    strip = talking(Subject.open(options.subject), options.avatar)
+    Image.fromarray(strip).save(options.out / "talking.png")
+
+
+def talking(subject: Subject, avatar: Path) -> np.ndarray:
+    """Return evenly spread test frames: truth above, avatar below."""
+    loaded, wave = load_avatar(avatar), subject.audio()
+    backdrop = background("keep", loaded)
+    chosen = np.linspace(subject.test.start, subject.test.stop - 1, MOMENTS).astype(int)
+    shown = [next(loaded.replay(wave, range(i, i + 1))) for i in chosen.tolist()]
+    truth = np.hstack([subject.frame(i) for i in chosen.tolist()])
+    return np.vstack([truth, np.hstack([composite(p, backdrop) for p in shown])])
+
+
+if __name__ == "__main__":
+    main()
