@@ -19,7 +19,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from talk3d.animator.model import Animator, AnimatorConfig, DrivingBatch
-from talk3d.audio import MelConfig, audio_windows, log_mel
+from talk3d.audio import SAMPLE_RATE, MelConfig, audio_windows, log_mel
 from talk3d.camera import look_at, pack_label, unpack_label
 from talk3d.checkpoint import half_precision, load_model, save_model
 from talk3d.dataset import Subject
@@ -27,9 +27,10 @@ from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.generator import Generator
 from talk3d.frames import driving_signals
 from talk3d.motion import continued
-from talk3d.person import Person
+from talk3d.person import PERSONAL, Person
+from talk3d.precision import body_precision
 
-__all__ = ["Avatar", "View", "bfloat16_is_fast", "load_avatar", "save_avatar"]
+__all__ = ["Avatar", "View", "load_avatar", "save_avatar"]
 
 _BATCH = 4
 _ANIMATOR = "animator."
@@ -67,7 +68,7 @@ class View:
         if not (abs(yaw) <= 180 and abs(pitch) < 90):
             message = (
                 f"the view {text!r} is not known: give recorded, front, orbit, or"
-                " degrees as YAW,PITCH (-180 to 180, -89 to 89), for example 30,0"
+                " degrees as YAW,PITCH (-180 to 180, -90 to 90), for example 30,0"
             )
             raise ValueError(message)
         return cls("fixed", math.radians(yaw), math.radians(pitch))
@@ -94,7 +95,7 @@ class Avatar:
     rotation: Float[Tensor, "frames 3"]
     """Head rotation of the recording, radians."""
     landmark: Float[Tensor, "frames 6"]
-    """Head position of the recording."""
+    """Nose tip and outer eye corners: crop widths x 8, less their mean."""
     info: dict[str, Any]
     """``fps``, ``name``, ``synthetic`` and what else is known of the person."""
 
@@ -132,7 +133,6 @@ class Avatar:
         wave: Float[np.ndarray, " samples"],
         view: View,
         *,
-        rate: int = 16_000,
         seed: int = 0,
     ) -> Iterator[UInt8[np.ndarray, "size size 4"]]:
         """Yield straight RGBA frames of the avatar saying ``wave``.
@@ -141,12 +141,12 @@ class Avatar:
         similar poses.
 
         Args:
-            wave: mono sound at ``rate``.
-            view: from where to look.
-            rate: samples per second; the features expect 16 kHz.
+            wave: 16 kHz mono sound.
+            view: from where to look; an orbit swings 45 degrees to each side, once
+                in 150 frames.
             seed: source of the motion past the end of the recording.
         """
-        count = max(1, math.ceil(len(wave) / rate * self.fps))
+        count = max(1, math.ceil(len(wave) / SAMPLE_RATE * self.fps))
         motion = continued(self.rotation, self.landmark, count, seed=seed)
         eye = motion.mix(self.eye)
         cameras = _seen_from(view, motion.mix_cameras(self.camera), self.camera)
@@ -183,9 +183,9 @@ class Avatar:
         ``first`` is the frame of the sound at which the signals begin.
         """
         features = log_mel(torch.from_numpy(np.asarray(wave, np.float32)), MelConfig())
-        half, generator = bfloat16_is_fast(), self.generator
+        generator = self.generator
         tokens = self.animator.config.tokens
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        with body_precision():
             encoded = self.animator.encode(self.identity)
         for rows in torch.arange(len(cameras)).split(_BATCH):
             windows = audio_windows(
@@ -195,12 +195,12 @@ class Avatar:
                 after=tokens.audio_after,
             )
             driving = DrivingBatch(windows, *(signal[rows] for signal in signals))
-            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            with body_precision():
                 token = self.animator.tokens(driving).float()
                 offset = self.animator.decode(encoded, token).float()
             samples = generator.sampling()
             rendering = generator.render(offset + self.identity, cameras[rows], samples)
-            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            with body_precision():
                 picture = generator.upsample(
                     rendering, self.w.expand(len(rows), -1, -1)
                 )
@@ -230,6 +230,7 @@ def save_avatar(
         },
         parents=parents,
         extra=avatar.info,
+        licence=PERSONAL,
     )
 
 
@@ -271,13 +272,6 @@ def _single(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.float() for name, value in state.items()}
 
 
-def bfloat16_is_fast() -> bool:
-    """Tell whether this CPU multiplies bfloat16 in hardware."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and bool(
-        torch.cpu._is_avx512_bf16_supported()
-    )
-
-
 def _seen_from(
     view: View,
     cameras: Float[Tensor, "frames 25"],
@@ -292,7 +286,7 @@ def _seen_from(
     if view.kind == "recorded":
         return cameras
     pose, intrinsics = unpack_label(cameras)
-    mean, _ = unpack_label(mean_camera(recording))
+    mean, _ = unpack_label(_mean_camera(recording))
     if view.kind == "orbit":
         turn = torch.arange(len(cameras)) * (2 * math.pi / 150)
         yaw, pitch = view.yaw * turn.sin(), torch.zeros(len(cameras))
@@ -310,7 +304,7 @@ def _seen_from(
     return pack_label(pose @ torch.linalg.inv(mean) @ wanted, centred)
 
 
-def mean_camera(cameras: Float[Tensor, "frames 25"]) -> Float[Tensor, "25"]:
+def _mean_camera(cameras: Float[Tensor, "frames 25"]) -> Float[Tensor, "25"]:
     """Return the mean of cameras, its rotation made orthogonal again."""
     pose, intrinsics = unpack_label(cameras.mean(0))
     left, _, right = torch.linalg.svd(pose[:3, :3])

@@ -65,6 +65,7 @@ def save_model(
     step: int = 0,
     parents: dict[str, str] | None = None,
     extra: dict[str, Any] | None = None,
+    licence: str = "Apache-2.0",
 ) -> None:
     """Write a model file atomically.
 
@@ -76,6 +77,7 @@ def save_model(
         step: training steps behind the weights.
         parents: sha256 of the files it was made from, by role.
         extra: further JSON-serialisable data.
+        licence: under which the weights may be used.
     """
     header = {
         "format": FORMAT,
@@ -85,7 +87,7 @@ def save_model(
         "parents": parents or {},
         "extra": extra or {},
         "version": __version__,
-        "licence": "Apache-2.0",
+        "licence": licence,
     }
     tensors = {name: value.detach().contiguous() for name, value in state.items()}
     with write_atomically(path) as temporary:

@@ -14,8 +14,8 @@ def examine() -> Iterator[str]:
     """Yield one sentence per finding."""
     import torch
 
-    from talk3d.avatar import bfloat16_is_fast
     from talk3d.face import model_files
+    from talk3d.precision import bfloat16_is_fast
 
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
     yield f"python {sys.version.split()[0]}, torch {torch.__version__}, {cores} cores"

@@ -61,8 +61,8 @@ def laplacian_loss(
 class PatchDiscriminator(nn.Module):
     """Tells real from rendered at every place of a picture (Isola et al. 2017).
 
-    Three stride-2 convolutions: each output sees 22 pixels, enough for lashes, teeth
-    and hair, too little to learn the person.
+    Each output sees 18 pixels, enough for lashes, teeth and hair, too little to learn
+    the person.
     """
 
     def __init__(self, channels: int = 3, width: int = 32) -> None:

@@ -18,6 +18,7 @@ from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.generator import Generator
 
 __all__ = [
+    "PERSONAL",
     "Person",
     "average_person",
     "load_person",
@@ -26,6 +27,8 @@ __all__ = [
     "save_person",
 ]
 
+PERSONAL = "personal: belongs to the person shown"
+"""Licence of files that show a person."""
 _PREFIX = "generator."
 
 
@@ -82,6 +85,7 @@ def save_person(path: Path, person: Person, *, subject: Path, prior: Path) -> No
             "prior": file_sha256(prior),
             "subject": file_sha256(subject / "subject.json"),
         },
+        licence=PERSONAL,
     )
 
 
@@ -106,7 +110,8 @@ def load_person(path: Path) -> Person:
 
 def person_from_state(config: dict[str, Any], state: dict[str, Tensor]) -> Person:
     """Build a person from a generator's configuration and weights."""
-    generator = Generator(GeneratorConfig.from_json(config))
+    with torch.random.fork_rng():
+        generator = Generator(GeneratorConfig.from_json(config))
     weights = {
         name.removeprefix(_PREFIX): value.float()
         for name, value in state.items()

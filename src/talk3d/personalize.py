@@ -37,6 +37,7 @@ from talk3d.losses import (
     weighted_l1,
 )
 from talk3d.person import Person, average_person, person_from_state, person_state
+from talk3d.precision import body_precision
 
 __all__ = ["PersonalizeConfig", "personalize"]
 
@@ -66,7 +67,7 @@ class PersonalizeConfig:
     detail_learning_rate: float = 2e-2
     """Adam step size of the planes' detail."""
     feature_weight: float = 3.0
-    """How much more pixels of eyes and mouth count."""
+    """Added to the weight of 1 where eyes and mouth are."""
     locality: float = 0.5
     """Weight that holds unseen sides to the inverted prior."""
     adversary: float = 0.0
@@ -78,7 +79,7 @@ class PersonalizeConfig:
     seed: int = 0
     """Source of all chance."""
     half: bool = True
-    """Run convolutions in bfloat16."""
+    """Run convolutions in bfloat16 where the CPU has it in hardware."""
 
 
 @dataclass
@@ -127,6 +128,7 @@ def personalize(
             yield _STAGES[run.stage], run.step, lengths[run.stage], run.person
         _enter(run, run.stage + 1, config)
     _save(run, state)
+    yield _STAGES[-1], lengths[-1], lengths[-1], run.person
 
 
 def _start(prior: Path, config: PersonalizeConfig) -> _Run:
@@ -194,7 +196,8 @@ def _coarse_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> Non
     view = _render(run.person, batch, config, chance)
     terms = {
         "raw": _raw_error(view, batch, config),
-        "locality": config.locality * _locality(run, view.planes, batch, chance),
+        "locality": config.locality
+        * _locality(run, view.planes, batch, config, chance),
     }
     _descend(run, terms)
 
@@ -204,14 +207,15 @@ def _tune_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> None:
     chance = _chance(config, run)
     batch = store.draw(config.tune_frames, generator=chance)
     view = _render(run.person, batch, config, chance)
-    with torch.autocast("cpu", torch.bfloat16, enabled=config.half):
+    with body_precision(config.half):
         result = run.person.generator.upsample(view.rendering, view.w)
     truth, weight = batch.premultiplied(), _weight(batch, config)
     terms = {
         "raw": _raw_error(view, batch, config),
         "colour": weighted_l1(result, truth, weight),
         "detail": laplacian_loss(result[:, :3], truth[:, :3], weight),
-        "locality": config.locality * _locality(run, view.planes, batch, chance),
+        "locality": config.locality
+        * _locality(run, view.planes, batch, config, chance),
     }
     late = run.step - config.tune_steps // 2
     if config.adversary > 0 and late >= 0:
@@ -238,7 +242,7 @@ def _render(
     config: PersonalizeConfig,
     chance: torch.Generator,
 ) -> _View:
-    with torch.autocast("cpu", torch.bfloat16, enabled=config.half):
+    with body_precision(config.half):
         w = person.styles(batch.expression, batch.gaze)
         planes = person.planes(w)
     samples = Sampling(*config.samples, generator=chance)
@@ -260,14 +264,18 @@ def _weight(batch: FrameBatch, config: PersonalizeConfig) -> Tensor:
 
 
 def _locality(
-    run: _Run, planes: Tensor, batch: FrameBatch, chance: torch.Generator
+    run: _Run,
+    planes: Tensor,
+    batch: FrameBatch,
+    config: PersonalizeConfig,
+    chance: torch.Generator,
 ) -> Tensor:
     """Return how far density and colour of random points left the inverted prior's.
 
     Points are drawn in the whole box; those in front of the face are seen by the
     training pictures and outweigh this term.
     """
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    with torch.no_grad(), body_precision(config.half):
         condition = condition_vector(batch.expression[:1], batch.gaze[:1])
         w = run.anchor.map(run.person.z, condition) + run.person.offset
         old = run.anchor.planes(w)

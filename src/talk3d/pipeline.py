@@ -99,6 +99,7 @@ def create(
     Raises:
         ValueError: if the video cannot be used, or the work folder belongs to
             another video or configuration.
+        FileNotFoundError: if the video or the prior is missing.
         OSError: if there is too little disk space.
     """
     work.mkdir(parents=True, exist_ok=True)
@@ -110,7 +111,8 @@ def create(
     generator = work / "generator.safetensors"
     if not generator.is_file():
         personalize_subject(subject, prior, generator, config.personalize, report)
-    train_subject(subject, generator, out, config.animator, report)
+    if not out.is_file():
+        train_subject(subject, generator, out, config.animator, report)
 
 
 def personalize_subject(
@@ -118,17 +120,14 @@ def personalize_subject(
 ) -> None:
     """Fit the prior to a subject and write a generator file."""
     state = out.with_suffix(".state")
-    fitted: Person | None = None
     preview = _Preview(out.with_suffix(".png"))
+    person: Person | None = None
     steps = personalize(Subject.open(subject), prior, config, state=state)
     for stage, step, length, person in steps:
         report(stage, step / length)
         preview.offer(person)
-        fitted = person
-    if fitted is None:
-        message = f"{state} is already finished but {out} is missing: remove {state}"
-        raise ValueError(message)
-    save_person(out, fitted, subject=subject, prior=prior)
+    assert person is not None
+    save_person(out, person, subject=subject, prior=prior)
     state.unlink(missing_ok=True)
 
 
@@ -142,14 +141,12 @@ def train_subject(
     """Teach a personalised generator to speak and write an avatar file."""
     opened, person = Subject.open(subject), load_person(generator)
     state = out.with_suffix(".state")
-    trained = None
     steps = train_animator(opened, person, config, state=state)
+    trained = None
     for stage, step, length, animator in steps:
-        report(stage, step / length)
         trained = animator
-    if trained is None:
-        message = f"{state} is already finished: remove it to train again"
-        raise ValueError(message)
+        report(stage, step / length)
+    assert trained is not None
     avatar = Avatar.of(opened, person, trained)
     save_avatar(
         out,

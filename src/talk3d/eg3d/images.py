@@ -16,6 +16,7 @@ from talk3d.eg3d.corpus import CorpusBatch
 from talk3d.eg3d.generator import Generator
 from talk3d.eg3d.volume import box_interval
 from talk3d.losses import laplacian_loss, weighted_l1
+from talk3d.precision import body_precision
 
 __all__ = ["guided_depths", "image_losses"]
 
@@ -80,7 +81,7 @@ def image_losses(
     near, far = box_interval(origins, directions, box=generator.config.volume.box)
     depths = guided_depths(batch.depth, near, far, generator=chance)
     rendering = generator.march(planes, origins, directions, depths)
-    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+    with body_precision(half):
         image = generator.upsample(rendering, w)
     image = image.float()
     truth = _premultiplied(batch, image.shape[-1])

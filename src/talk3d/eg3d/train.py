@@ -30,6 +30,7 @@ from talk3d.eg3d.generator import Generator, save_generator
 from talk3d.eg3d.images import image_losses
 from talk3d.eg3d.points import point_loss, sample_points
 from talk3d.eg3d.stylegan2 import Linear
+from talk3d.precision import body_precision
 
 __all__ = [
     "LINEAR_RATE",
@@ -73,7 +74,7 @@ class PriorTrainConfig:
     checkpoint_steps: int = 250
     """Steps between checkpoints."""
     half: bool = True
-    """Run convolutions in bfloat16."""
+    """Run convolutions in bfloat16 where the CPU has it in hardware."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -180,7 +181,7 @@ def _step(
     chance = torch.Generator().manual_seed(_seed(config, state.step) + 500_000_000)
     _set_rates(state.optimiser, config, state.step)
     code = state.codes(batch.person)
-    with torch.autocast("cpu", torch.bfloat16, enabled=config.half):
+    with body_precision(config.half):
         w = state.generator.map(code, condition_vector(batch.expression, batch.gaze))
         planes = state.generator.planes(w)
     terms = _objective(state.generator, planes, w, batch, config, chance)
