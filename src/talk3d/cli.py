@@ -295,6 +295,53 @@ def synth_corpus(
     print(f"wrote {out}")
 
 
+def synth_import_facekit(folder: Positional[Path], out: Out) -> None:
+    """Pack the ICT-FaceKit head model into one file.
+
+    Args:
+        folder: the ICT-FaceKit repository as downloaded.
+        out: the head model file to write (.npz).
+    """
+    from talk3d.synthetic.facekit import import_facekit
+
+    import_facekit(folder, out)
+    print(f"wrote {out}")
+
+
+def synth_face_shape(out: Out, head: Path) -> None:
+    """Measure where the landmark network's points lie on the head model.
+
+    Args:
+        out: the face shape to write (.safetensors).
+        head: the head model file.
+    """
+    from talk3d.face import FaceNets, model_files
+    from talk3d.synthetic.head import load_head
+    from talk3d.synthetic.measure import MeasureConfig, measure_face_shape
+
+    nets = FaceNets(model_files())
+    measure_face_shape(out, MeasureConfig(), head=load_head(head), nets=nets)
+    print(f"wrote {out}")
+
+
+def prior_import(
+    file: Positional[Path],
+    out: Out,
+    plane_axes: Literal["official", "xy_xz_zy", "xy_yz_zx"] | None = None,
+) -> None:
+    """Convert a published EG3D network without running anything in it.
+
+    Args:
+        file: the network pickle.
+        out: the prior file to write (.safetensors).
+        plane_axes: which axes the planes span; what the file says if not given.
+    """
+    from talk3d.eg3d.convert import import_official
+
+    import_official(file, out, plane_axes=plane_axes)
+    print(f"wrote {out}")
+
+
 def prior_train(
     corpus: Positional[Path],
     out: Out,
@@ -346,8 +393,14 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "doctor": doctor,
 }
 _GROUPS: dict[str, dict[str, Callable[..., None]]] = {
-    "synth": {"people": synth_people, "talk": synth_talk, "corpus": synth_corpus},
-    "prior": {"train": prior_train},
+    "synth": {
+        "people": synth_people,
+        "talk": synth_talk,
+        "corpus": synth_corpus,
+        "import-facekit": synth_import_facekit,
+        "face-shape": synth_face_shape,
+    },
+    "prior": {"train": prior_train, "import": prior_import},
 }
 
 

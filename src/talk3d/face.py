@@ -122,7 +122,7 @@ def model_files(models_dir: Path | None = None, *, offline: bool = False) -> Pat
     if missing and offline:
         raise FileNotFoundError(
             f"the face models are not in {folder} and offline was asked for: run once "
-            "without --offline, or name a folder that holds them with --models-dir"
+            "without --offline, or name a folder that holds them with --face-models"
         )
     if missing:
         _fetch_models(folder)
@@ -153,7 +153,7 @@ def _fetch_models(folder: Path) -> None:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise FileNotFoundError(
                 f"could not fetch {_WHEEL} by pip ({reason}): connect to a package "
-                "index, or name a folder that holds its .tflite files with --models-dir"
+                "index, or name a folder that holds its .tflite files with --face-models"
             )
         with zipfile.ZipFile(wheels[0]) as wheel:
             for name, (module, _) in MODEL_FILES.items():
