@@ -153,7 +153,8 @@ def _fetch_models(folder: Path) -> None:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise FileNotFoundError(
                 f"could not fetch {_WHEEL} by pip ({reason}): connect to a package "
-                "index, or name a folder that holds its .tflite files with --face-models"
+                "index, or name a folder that holds its .tflite files with"
+                " --face-models"
             )
         with zipfile.ZipFile(wheels[0]) as wheel:
             for name, (module, _) in MODEL_FILES.items():

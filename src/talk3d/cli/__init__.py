@@ -1,0 +1,1 @@
+"""Command line: verbs to functions. The only package that prints."""

@@ -1,0 +1,259 @@
+"""Commands that make, use and judge avatars.
+
+Nothing heavy is imported before a command runs, so help answers at once.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+from talk3d.cli.progress import Progress
+
+if TYPE_CHECKING:
+    from talk3d.preprocess.run import PreprocessConfig
+
+__all__ = ["COMMANDS", "Reading"]
+
+Out = Annotated[Path, arg(aliases=["-o"])]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How to read a video."""
+
+    start: Annotated[float, arg(name="from")] = 0.0
+    """Seconds into the video to begin at."""
+    end: Annotated[float | None, arg(name="to")] = None
+    """Seconds into the video to stop at."""
+    face: int = 0
+    """Which face to take if there are several, 0 the largest."""
+    offline: bool = False
+    """Never fetch the face networks."""
+    face_models: Path | None = None
+    """Folder with the face networks; the user's cache if not given."""
+    fix_sync: bool = False
+    """Shift the sound so that it fits the lips."""
+
+
+_ALL = Reading()
+
+
+def create(
+    video: Positional[Path],
+    out: Out,
+    prior: Path | None = None,
+    work: Path | None = None,
+    reading: Reading = _ALL,
+) -> None:
+    """Make a talking avatar from a video of one person.
+
+    Args:
+        video: the video; any container and codec.
+        out: the avatar file to write (.safetensors).
+        prior: the 3D prior; the shipped one if not given.
+        work: folder for everything in between; OUT.work if not given.
+        reading: how to read the video.
+    """
+    from talk3d.pipeline import CreateConfig
+    from talk3d.pipeline import create as run
+
+    folder = work or out.with_suffix(".work")
+    again = " ".join(["talk3d", *sys.argv[1:]])
+    with Progress(f"interrupted; the same command goes on: {again}") as progress:
+        run(
+            video,
+            out,
+            prior or _shipped_prior(),
+            folder,
+            CreateConfig(preprocess=_preprocess_config(reading)),
+            progress.report,
+        )
+    print(f"wrote {out}")
+
+
+def speak(
+    avatar: Positional[Path],
+    speech: Positional[Path],
+    out: Out,
+    view: str = "recorded",
+    background: str = "keep",
+    seed: int = 0,
+    alpha: bool = False,
+) -> None:
+    """Make an avatar speak a sound file.
+
+    Args:
+        avatar: the avatar file.
+        speech: any sound file.
+        out: the video to write (.mp4; .mov with --alpha).
+        view: recorded, front, orbit, or degrees as YAW,PITCH.
+        background: keep, a colour, or a picture file.
+        seed: source of the motion past the end of the recording.
+        alpha: leave the background out and write a MOV with transparency.
+    """
+    from talk3d.pipeline import SpeakConfig
+    from talk3d.pipeline import speak as run
+
+    with Progress("interrupted; nothing was written") as progress:
+        config = SpeakConfig(view=view, background=background, seed=seed, alpha=alpha)
+        run(avatar, speech, out, config, progress.report)
+    print(f"wrote {out}")
+
+
+def preprocess(
+    video: Positional[Path],
+    out: Out,
+    reading: Reading = _ALL,
+) -> None:
+    """Turn a video into a subject folder: crop, camera, matte, capture report.
+
+    Args:
+        video: the video.
+        out: the folder to write.
+        reading: how to read the video.
+    """
+    from talk3d.preprocess.run import preprocess as run
+
+    config = _preprocess_config(reading)
+    with Progress("interrupted; the same command starts over") as progress:
+        run(video, out, config, progress.report)
+    print(f"wrote {out}")
+
+
+def personalize(subject: Positional[Path], out: Out, prior: Path | None = None) -> None:
+    """Fit the prior to a subject.
+
+    Args:
+        subject: the subject folder.
+        out: the generator file to write (.safetensors).
+        prior: the 3D prior; the shipped one if not given.
+    """
+    from talk3d.personalize import PersonalizeConfig
+    from talk3d.pipeline import personalize_subject
+
+    with Progress("interrupted; the same command goes on") as progress:
+        personalize_subject(
+            subject,
+            prior or _shipped_prior(),
+            out,
+            PersonalizeConfig(),
+            progress.report,
+        )
+    print(f"wrote {out}")
+
+
+def train(subject: Positional[Path], generator: Positional[Path], out: Out) -> None:
+    """Teach a personalised generator to speak.
+
+    Args:
+        subject: the subject folder.
+        generator: the generator file.
+        out: the avatar file to write (.safetensors).
+    """
+    from talk3d.animator.train import AnimatorTrainConfig
+    from talk3d.pipeline import train_subject
+
+    with Progress("interrupted; the same command goes on") as progress:
+        train_subject(subject, generator, out, AnimatorTrainConfig(), progress.report)
+    print(f"wrote {out}")
+
+
+def replay(avatar: Positional[Path], subject: Positional[Path], out: Out) -> None:
+    """Show the test part of a subject as its avatar does, self-driven.
+
+    Args:
+        avatar: the avatar file.
+        subject: the subject folder it was made from.
+        out: the video to write (.mp4).
+    """
+    from talk3d.pipeline import replay as run
+
+    run(avatar, subject, out)
+    print(f"wrote {out}")
+
+
+def demo(out: Out) -> None:
+    """Run the bundled synthetic speaker end to end.
+
+    Args:
+        out: folder to write to.
+    """
+    from talk3d.demo import demo as run
+
+    with Progress("interrupted; the same command goes on") as progress:
+        run(out, progress.report)
+    print(f"wrote {out}")
+
+
+def evaluate(result: Positional[Path], reference: Positional[Path], out: Out) -> None:
+    """Judge a video against a subject or another video.
+
+    Args:
+        result: the video to judge.
+        reference: a subject folder, or a video.
+        out: the folder of the report.
+    """
+    from talk3d.evaluate.run import evaluate as run
+
+    run(result, reference, out)
+    print(f"wrote {out / 'report.html'}")
+
+
+def info(file: Positional[Path]) -> None:
+    """Say what a model file is.
+
+    Args:
+        file: a prior, a generator or an avatar.
+    """
+    import json
+
+    from talk3d.checkpoint import read_header
+
+    header = read_header(file)
+    header["extra"].pop("training", None)
+    print(json.dumps(header, indent=1))
+
+
+def doctor() -> None:
+    """Say what this machine can do."""
+    from talk3d.doctor import examine
+
+    for line in examine():
+        print(line)
+
+
+def _preprocess_config(reading: Reading) -> "PreprocessConfig":
+    from talk3d.preprocess.run import PreprocessConfig
+
+    return PreprocessConfig(
+        start=reading.start,
+        end=reading.end,
+        face=reading.face,
+        offline=reading.offline,
+        models_dir=reading.face_models,
+        fix_sync=reading.fix_sync,
+    )
+
+
+def _shipped_prior() -> Path:
+    from talk3d.demo import shipped
+
+    return shipped("prior-small.safetensors")
+
+
+COMMANDS = {
+    "create": create,
+    "speak": speak,
+    "preprocess": preprocess,
+    "personalize": personalize,
+    "train": train,
+    "replay": replay,
+    "evaluate": evaluate,
+    "demo": demo,
+    "info": info,
+    "doctor": doctor,
+}
+"""By name."""

@@ -1,0 +1,54 @@
+"""The entry point.
+
+Exit status: 0 success, 2 bad input (one sentence, no traceback), 1 a defect of ours,
+130 interrupted.
+"""
+
+import logging
+import sys
+from collections.abc import Sequence
+
+import tyro
+
+from talk3d import __version__
+from talk3d.cli.avatars import COMMANDS
+from talk3d.cli.workshop import GROUPS
+
+__all__ = ["main"]
+
+_STYLE = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["--version"]:
+        print(__version__)
+        return 0
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    group = GROUPS.get(words[0]) if words else None
+    try:
+        if group is not None:
+            name = f"talk3d {words[0]}"
+            tyro.extras.subcommand_cli_from_dict(
+                group, args=words[1:], prog=name, config=_STYLE
+            )
+        else:
+            tyro.extras.subcommand_cli_from_dict(
+                COMMANDS,
+                args=words,
+                prog="talk3d",
+                config=_STYLE,
+                description="One short video of a person in, a 3D talking avatar out."
+                " More commands: talk3d synth --help, talk3d prior --help.",
+            )
+    except (ValueError, OSError) as error:
+        print(f"talk3d: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

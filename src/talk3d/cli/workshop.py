@@ -1,0 +1,175 @@
+"""Commands that make synthetic people and priors.
+
+Nothing heavy is imported before a command runs, so help answers at once.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from talk3d.cli.progress import Progress
+
+__all__ = ["GROUPS"]
+
+Out = Annotated[Path, arg(aliases=["-o"])]
+
+
+def synth_people(seeds: Positional[str], out: Out, head: Path | None = None) -> None:
+    """Draw a sheet of synthetic people.
+
+    Args:
+        seeds: first and last seed, for example 0-35.
+        out: the picture to write.
+        head: the head model file.
+    """
+    from talk3d.synthetic.sheet import people_sheet
+
+    first, _, last = seeds.partition("-")
+    try:
+        chosen = range(int(first), int(last or first) + 1)
+    except ValueError:
+        message = f"the seeds {seeds!r} are not known: give FIRST-LAST, such as 0-35"
+        raise ValueError(message) from None
+    people_sheet(chosen, out, head=head)
+    print(f"wrote {out}")
+
+
+def synth_talk(
+    out: Out, seed: int = 0, seconds: float = 20.0, head: Path | None = None
+) -> None:
+    """Write a talking synthetic subject with its ground truth.
+
+    Args:
+        out: the subject folder to write.
+        seed: the person, the speech and the motion.
+        seconds: length.
+        head: the head model file.
+    """
+    from talk3d.synthetic.talking import TalkConfig, write_talk
+
+    write_talk(out, TalkConfig(seed=seed, seconds=seconds), head=head)
+    print(f"wrote {out}")
+
+
+def synth_corpus(
+    out: Out,
+    people: int = 1000,
+    views: int = 10,
+    size: int = 256,
+    seed: int = 0,
+    head: Path | None = None,
+) -> None:
+    """Write a training corpus of synthetic people, or what is missing of it.
+
+    Args:
+        out: the corpus folder.
+        people: number of people.
+        views: pictures per person.
+        size: pixels per side.
+        seed: what everything is drawn from.
+        head: the head model file.
+    """
+    from talk3d.synthetic.corpus import CorpusConfig, write_corpus
+
+    config = CorpusConfig(people=people, views=views, size=size, seed=seed)
+    write_corpus(out, config, head=head)
+    print(f"wrote {out}")
+
+
+def synth_import_facekit(folder: Positional[Path], out: Out) -> None:
+    """Pack the ICT-FaceKit head model into one file.
+
+    Args:
+        folder: the ICT-FaceKit repository as downloaded.
+        out: the head model file to write (.npz).
+    """
+    from talk3d.synthetic.facekit import import_facekit
+
+    import_facekit(folder, out)
+    print(f"wrote {out}")
+
+
+def synth_face_shape(out: Out, head: Path) -> None:
+    """Measure where the landmark network's points lie on the head model.
+
+    Args:
+        out: the face shape to write (.safetensors).
+        head: the head model file.
+    """
+    from talk3d.face import FaceNets, model_files
+    from talk3d.synthetic.head import load_head
+    from talk3d.synthetic.measure import MeasureConfig, measure_face_shape
+
+    nets = FaceNets(model_files())
+    measure_face_shape(out, MeasureConfig(), head=load_head(head), nets=nets)
+    print(f"wrote {out}")
+
+
+def prior_import(
+    file: Positional[Path],
+    out: Out,
+    plane_axes: Literal["official", "xy_xz_zy", "xy_yz_zx"] | None = None,
+) -> None:
+    """Convert a published EG3D network without running anything in it.
+
+    Args:
+        file: the network pickle.
+        out: the prior file to write (.safetensors).
+        plane_axes: which axes the planes span; what the file says if not given.
+    """
+    from talk3d.eg3d.convert import import_official
+
+    import_official(file, out, plane_axes=plane_axes)
+    print(f"wrote {out}")
+
+
+def prior_train(
+    corpus: Positional[Path],
+    out: Out,
+    stage: Literal["points", "images"] = "points",
+    steps: int = 4000,
+    people: int = 2,
+    learning_rate: float = 2e-3,
+    init: Path | None = None,
+) -> None:
+    """Train the 3D prior on a corpus; the same command goes on where it stopped.
+
+    Args:
+        corpus: the corpus folder.
+        out: the run folder.
+        stage: points by exact depth, or whole images.
+        steps: length of the run.
+        people: people per step, two pictures each.
+        learning_rate: Adam step size.
+        init: run folder whose weights a new run starts from.
+    """
+    from talk3d.eg3d.corpus import Corpus
+    from talk3d.eg3d.generator import small
+    from talk3d.eg3d.train import PriorTrainConfig, load_weights, train_prior
+
+    config = PriorTrainConfig(
+        generator=small(),
+        stage=stage,
+        steps=steps,
+        people=people,
+        learning_rate=learning_rate,
+    )
+    weights = None if init is None else load_weights(init)
+    with Progress("interrupted; the same command goes on") as progress:
+        for metrics in train_prior(Corpus.open(corpus), out, config, init=weights):
+            progress.report(stage, metrics["step"] / steps)
+    print(f"wrote {out / 'prior.safetensors'}")
+
+
+GROUPS = {
+    "synth": {
+        "people": synth_people,
+        "talk": synth_talk,
+        "corpus": synth_corpus,
+        "import-facekit": synth_import_facekit,
+        "face-shape": synth_face_shape,
+    },
+    "prior": {"train": prior_train, "import": prior_import},
+}
+"""By group and name."""
