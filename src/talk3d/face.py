@@ -248,7 +248,8 @@ class FaceNets:
             starts = np.linspace(0, max(height, width) - side, tiles).astype(int)
             for start in starts:
                 corner = (0, int(start)) if height > width else (int(start), 0)
-                found += self._detect_in(image, (*corner, side), threshold)
+                square = (corner[0], corner[1], side)
+                found += self._detect_in(image, square, threshold)
         return _strongest(found)
 
     def _detect_in(
@@ -431,9 +432,14 @@ def load_face_shape() -> FaceShape:
         safe_open(path, framework="numpy") as file,
     ):
         names = tuple(json.loads(file.metadata()["expression_names"]))
-        keys = ("mean", "identity", "expression", "slide", "spread")
-        arrays = [file.get_tensor(key) for key in keys]
-    return FaceShape(*arrays, names)
+        return FaceShape(
+            file.get_tensor("mean"),
+            file.get_tensor("identity"),
+            file.get_tensor("expression"),
+            file.get_tensor("slide"),
+            file.get_tensor("spread"),
+            names,
+        )
 
 
 def view_slide(
