@@ -22,7 +22,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from jaxtyping import Float, UInt8
 
-__all__ = ["VideoInfo", "probe_video", "read_audio", "read_frames"]
+__all__ = ["VideoInfo", "copy_sound", "probe_video", "read_audio", "read_frames"]
 
 _PICTURE_FORMATS = ("image2", "png_pipe", "jpeg_pipe", "gif", "webp_pipe", "bmp_pipe")
 _MIN_SECONDS, _MIN_SIDE = 1.0, 64
@@ -382,3 +382,33 @@ def _picture_start(path: Path) -> float:
             with contextlib.suppress(FFmpegError, StopIteration):
                 return next(container.decode(stream)).time or 0.0
     return 0.0
+
+
+def copy_sound(path: Path, out: Path, *, start: float, end: float) -> None:
+    """Copy a part of the sound as it is, without decoding, into a Matroska file.
+
+    Args:
+        path: A video with sound.
+        out: The file to write, ``*.mka``.
+        start: Seconds after the first picture to begin at (to a packet exactly).
+        end: Seconds after the first picture to stop at.
+
+    Raises:
+        ValueError: There is no sound.
+    """
+    origin = _picture_start(path)
+    with _open(path) as source, av.open(str(out), "w", format="matroska") as target:
+        if not source.streams.audio:
+            raise ValueError(f"{path} has no sound track: give a file with sound")
+        stream = source.streams.audio[0]
+        copy = target.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            if packet.pts is None or packet.dts is None:
+                continue
+            time = float(packet.pts * packet.time_base) - origin
+            if not start <= time < end:
+                continue
+            shift = round((origin + start) / packet.time_base)
+            packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+            packet.stream = copy
+            target.mux(packet)

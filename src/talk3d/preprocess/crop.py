@@ -11,11 +11,20 @@ import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from scipy.spatial.transform import Rotation
 
 from talk3d.camera import DEFAULT_FOCAL, DEFAULT_RADIUS, pack_label
 from talk3d.preprocess.pose import HeadTrack
 
-__all__ = ["Crop", "camera_labels", "choose_crop", "cut_crop", "to_crop"]
+__all__ = [
+    "Crop",
+    "camera_labels",
+    "choose_crop",
+    "cut_crop",
+    "head_rotation",
+    "head_travel",
+    "to_crop",
+]
 
 
 @dataclass(frozen=True)
@@ -93,3 +102,23 @@ def to_crop(
 ) -> Float[np.ndarray, "*frames 478 2"]:
     """Express frame pixels in crop coordinates (0..1)."""
     return ((points - np.array([crop.x, crop.y])) / crop.side).astype(np.float32)
+
+
+def head_rotation(track: HeadTrack) -> Float[np.ndarray, "frames 3"]:
+    """Return yaw, pitch, roll of the head against its mean, radians.
+
+    +yaw turns the face to the subject's left, +pitch up, +roll tilts the head toward
+    the subject's left shoulder.
+    """
+    mean = Rotation.from_matrix(track.rotation).mean()
+    turn = mean.inv() * Rotation.from_matrix(track.rotation)
+    yaw, down, roll = turn.as_euler("YXZ").T
+    return np.stack([yaw, -down, -roll], -1).astype(np.float32)
+
+
+def head_travel(track: HeadTrack, crop: Crop) -> Float[np.ndarray, "frames 3"]:
+    """Return where the head is in the crop: column, row, log scale, about the mean."""
+    depth = track.translation[:, 2:]
+    place = track.translation[:, :2] / depth * (track.focal / crop.side)
+    travel = np.concatenate([place, -np.log(depth)], -1)
+    return (travel - travel.mean(0)).astype(np.float32)

@@ -12,7 +12,7 @@ complement), then each frame is solved alone. Points that move in speech are exp
 by the expression, so speech does not shake the head.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -20,7 +20,21 @@ from jaxtyping import Float, Int
 
 from talk3d.face import FaceShape, view_slide
 
-__all__ = ["HeadTrack", "PoseConfig", "model_points", "project_points", "solve_track"]
+__all__ = [
+    "HeadTrack",
+    "PoseConfig",
+    "landmark_residual",
+    "model_points",
+    "project_points",
+    "refit_expression",
+    "refit_place",
+    "solve_track",
+]
+
+
+_CHUNK = 64
+_TURN_AND_DEPTH = [0, 1, 2, 5]
+_POSE = [0, 1, 2, 3, 4, 5]
 
 
 @dataclass(frozen=True)
@@ -150,7 +164,7 @@ class _Problem:
         )
 
     def _by_modes(self, by_head: np.ndarray) -> np.ndarray:
-        """Multiply (frames, 478, 2, 3) by each landmark's modes, as one large product."""
+        """Multiply (frames, 478, 2, 3) by each landmark's modes in large products."""
         count = len(by_head)
         per_point = by_head.transpose(1, 0, 2, 3).reshape(478, count * 2, 3)
         product = (per_point @ self.modes).reshape(478, count, 2, -1)
@@ -222,16 +236,18 @@ def _effective_frames(frames: int) -> float:
 
 
 def _solve_frames(
-    problem: _Problem, state: _State, *, iterations: int = 6, chunk: int = 64
+    problem: _Problem, state: _State, held: list[int], *, iterations: int = 6
 ) -> None:
-    """Fit pose and expression of each frame with the shared unknowns held."""
-    for start in range(0, len(problem.points), chunk):
-        frames = slice(start, min(start + chunk, len(problem.points)))
+    """Fit each frame with the shared unknowns, and those in ``held``, held."""
+    for start in range(0, len(problem.points), _CHUNK):
+        frames = slice(start, min(start + _CHUNK, len(problem.points)))
         for _ in range(iterations):
             residual, frame, _ = problem.linearise(state, frames)
+            frame[..., held] = 0
             matrix, vector = _frame_system(
                 state, frames, residual, frame, problem.config.expression_sigma
             )
+            matrix[:, held, held] = 1
             step = -np.linalg.solve(matrix, vector[..., None])[..., 0]
             _apply_frame_step(state, frames, step)
 
@@ -309,7 +325,7 @@ def solve_track(
         translation * np.exp(key_state.log_focal - np.log(focal)),
         np.zeros((len(points), 53)),
     )
-    _solve_frames(_Problem(shape, points, centre, config), state)
+    _solve_frames(_Problem(shape, points, centre, config), state, held=[])
     return HeadTrack(
         float(np.exp(state.log_focal)),
         centre,
@@ -320,10 +336,59 @@ def solve_track(
     )
 
 
+def landmark_residual(
+    points: Float[np.ndarray, "frames 478 2"], track: HeadTrack, shape: FaceShape
+) -> Float[np.ndarray, "frames 478 2"]:
+    """Return predicted minus seen landmarks, pixels."""
+    head = model_points(shape, track.identity, track.expression)
+    scale = track.focal / track.translation[:, 2]
+    slide = view_slide(shape, track.rotation) * scale[:, None, None]
+    return project_points(head, track) + slide - points
+
+
+def refit_place(
+    track: HeadTrack,
+    points: Float[np.ndarray, "frames 478 2"],
+    shape: FaceShape,
+    config: PoseConfig,
+) -> HeadTrack:
+    """Fit sideways position and expression again; turn and distance are held."""
+    return _refit(track, points, shape, config, _TURN_AND_DEPTH)
+
+
+def refit_expression(
+    track: HeadTrack,
+    points: Float[np.ndarray, "frames 478 2"],
+    shape: FaceShape,
+    config: PoseConfig,
+) -> HeadTrack:
+    """Fit the expression again; the pose is held."""
+    return _refit(track, points, shape, config, _POSE)
+
+
+def _refit(
+    track: HeadTrack,
+    points: Float[np.ndarray, "frames 478 2"],
+    shape: FaceShape,
+    config: PoseConfig,
+    held: list[int],
+) -> HeadTrack:
+    state = _State(
+        np.log(track.focal),
+        track.identity,
+        track.rotation.copy(),
+        track.translation.copy(),
+        track.expression.copy(),
+    )
+    problem = _Problem(shape, points, track.centre, config)
+    _solve_frames(problem, state, held, iterations=3)
+    return replace(track, translation=state.translation, expression=state.expression)
+
+
 def _plausible_focal(
     points: Float[np.ndarray, "frames 478 2"], size: tuple[int, int], shape: FaceShape
 ) -> float:
-    """Return a focal length in pixels: 60 degrees diagonal, kept within 2.5..6 crops."""
+    """Return a focal in pixels: 60 degrees diagonal, kept within 2.5..6 crops."""
     width = np.median(np.linalg.norm(points[:, 454] - points[:, 234], axis=-1))
     unit = np.linalg.norm(shape.mean[454] - shape.mean[234])
     crop = width / unit * 2.7 / 4.2647

@@ -1,30 +1,67 @@
-"""Turn a video of one person into a subject folder."""
+"""Turn a video of one person into a subject folder.
 
-import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+Stages: *landmarks* (first pass over the video; the result is kept beside the subject,
+so a second run with the same input starts after it), *camera* (focal length, shape,
+poses), *pictures* (second pass: crops, mattes, background), *sound*. No frame is kept
+in memory.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, UInt8
 
 from talk3d.camera import yaw_pitch
+from talk3d.checkpoint import file_sha256, write_atomically
 from talk3d.dataset import AUDIO_RATE, SubjectWriter
-from talk3d.face import (
-    FaceNets,
-    FaceTracker,
-    eye_openness,
-    load_face_shape,
-    model_files,
+from talk3d.face import FaceNets, FaceShape, load_face_shape, model_files
+from talk3d.preprocess.checks import (
+    FPS,
+    Finding,
+    inspect_picture,
+    inspect_sound,
+    verdict,
 )
-from talk3d.preprocess.crop import camera_labels, choose_crop, cut_crop, to_crop
-from talk3d.preprocess.matte import PlateMaker, person_matte
-from talk3d.preprocess.pose import HeadTrack, model_points, project_points, solve_track
-from talk3d.video import probe_video, read_audio, read_frames
+from talk3d.preprocess.crop import (
+    Crop,
+    camera_labels,
+    choose_crop,
+    cut_crop,
+    head_rotation,
+    head_travel,
+    to_crop,
+)
+from talk3d.preprocess.eyes import blinks, gaze_angles
+from talk3d.preprocess.hearing import Hearing, hear
+from talk3d.preprocess.matte import (
+    PlateMaker,
+    calm_masks,
+    coarse_mask,
+    finish_matte,
+)
+from talk3d.preprocess.pose import (
+    HeadTrack,
+    PoseConfig,
+    landmark_residual,
+    solve_track,
+)
+from talk3d.preprocess.report import html_page
+from talk3d.preprocess.smooth import steady_track
+from talk3d.preprocess.span import Span, choose_span
+from talk3d.preprocess.track import Recording, load_recording, record, save_recording
+from talk3d.video import VideoInfo, copy_sound, probe_video, read_audio, read_frames
 
 __all__ = ["PreprocessConfig", "preprocess"]
 
-FPS = 25.0
+VERSION = 2
+_SIZES = (64, 512)
+_CACHE = "landmarks.npz"
+_EXAMPLES = 6
 
 
 @dataclass(frozen=True)
@@ -32,7 +69,7 @@ class PreprocessConfig:
     """Settings of preprocessing."""
 
     size: int = 256
-    """Pixels per side of the crop."""
+    """Pixels per side of the crop, 64 to 512."""
     start: float = 0.0
     """Seconds into the video to begin at."""
     end: float | None = None
@@ -46,117 +83,238 @@ class PreprocessConfig:
     fix_sync: bool = False
     """Shift the sound so that it fits the lips."""
 
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if not _SIZES[0] <= self.size <= _SIZES[1]:
+            raise ValueError(
+                f"size {self.size} is not possible: give {_SIZES[0]} to {_SIZES[1]}"
+            )
+        if self.start < 0 or (self.end is not None and self.end < self.start + 1):
+            raise ValueError(
+                f"start {self.start} and end {self.end} leave less than 1 s: give "
+                "seconds with start at least 0 and end at least 1 s after it"
+            )
+        if self.face < 0:
+            raise ValueError(f"face {self.face} is not possible: count from 0")
+
+
+def _quiet(_stage: str, _fraction: float) -> None:
+    """Report to nobody."""
+
 
 def preprocess(
     video: Path,
     out: Path,
     config: PreprocessConfig | None = None,
-    progress: Callable[[str, float], None] = lambda stage, fraction: None,
+    progress: Callable[[str, float], None] = _quiet,
 ) -> None:
-    """Write the subject folder ``out`` from ``video``."""
+    """Write the subject folder ``out`` from ``video``.
+
+    Args:
+        video: A video of one person talking.
+        out: The folder to write; ``report.html`` in it says how good the video is.
+        config: Settings.
+        progress: Receives the stage and its finished part, 0 to 1.
+
+    Raises:
+        FileNotFoundError: There is no such video, or the face networks are absent.
+        ValueError: The video cannot be used; the message says why.
+    """
     config = config or PreprocessConfig()
     info = probe_video(video)
     nets = FaceNets(model_files(config.models_dir, offline=config.offline))
+    digest = file_sha256(video)
+    out.mkdir(parents=True, exist_ok=True)
+    recording = _first_pass(video, out, config, nets, digest, progress)
+    span = choose_span(recording, config.face)
+    progress("camera", 0.0)
     shape = load_face_shape()
-    total = max(1, round(info.seconds * FPS))
-    tracker = FaceTracker(nets)
-    found: list[np.ndarray] = []
-    for index, image in enumerate(
-        read_frames(video, start=config.start, end=config.end)
-    ):
-        points = tracker.update(image)
-        found.append(
-            np.full((478, 2), np.nan, np.float32) if points is None else points
-        )
-        progress("landmarks", min(1.0, (index + 1) / total))
-    landmarks = np.stack(found)
-    valid = np.isfinite(landmarks[:, 0, 0])
-    landmarks = fill_gaps(landmarks)
-    track = solve_track(landmarks, (info.width, info.height), shape)
+    fit = PoseConfig()
+    track = solve_track(span.landmarks, (info.width, info.height), shape, fit)
+    track = steady_track(track, span.landmarks, shape, fit)
     crop = choose_crop(track, config.size)
-    digest = hashlib.sha256(video.read_bytes()).hexdigest()
-    plate = PlateMaker(len(landmarks), config.size)
+    progress("camera", 1.0)
     with SubjectWriter(
         out, size=config.size, source_name=video.name, source_sha256=digest
     ) as writer:
-        in_crop = to_crop(landmarks, crop)
-        for index, image in enumerate(
-            read_frames(video, start=config.start, end=config.end)
-        ):
-            picture = cut_crop(image, crop)
-            nose = in_crop[index, 1] * config.size
-            matte = person_matte(nets, picture, (float(nose[0]), float(nose[1])))
-            plate.add(index, picture, matte)
-            writer.add_frame(index, picture, matte)
-            progress("pictures", (index + 1) / len(landmarks))
-        writer.set_plate(plate.finish()[0])
-        writer.set_audio(sound(video, len(landmarks) / FPS))
-        labels = camera_labels(track, crop)
-        projected = project_points(
-            model_points(shape, track.identity, track.expression), track
+        examples = _second_pass(video, config, span, crop, (nets, writer), progress)
+        hearing = _sound(video, out, config, span, writer)
+        progress("sound", 1.0)
+        arrays = _arrays(span, track, crop, shape)
+        residual = landmark_residual(span.landmarks, track, shape)[span.valid]
+        report = _report(info, recording, span, crop, hearing)
+        report["numbers"] = _numbers(track, crop, info, residual)
+        report["identity"] = track.identity.tolist()
+        page = html_page(
+            video.name,
+            report["verdict"],
+            [Finding(**finding) for finding in report["findings"]],
+            report["numbers"],
+            examples,
+            arrays["rotation"][:, :2],
         )
-        rms = np.sqrt(((projected - landmarks) ** 2).sum(-1).mean()) * crop.scale
-        arrays = {
-            "camera": labels,
-            "landmarks": in_crop,
-            "blink": blink(landmarks),
-            "gaze": np.zeros((len(labels), 4)),
-            "rotation": head_rotation(track),
-            "expression": track.expression,
-            "torso": torso(track),
-            "valid": valid,
-            "crop": np.array([crop.x, crop.y, crop.side, crop.scale]),
-        }
-        writer.finish(arrays, {"reprojection_rms": float(rms), "version": 0})
+        with write_atomically(out / "report.html") as temporary:
+            temporary.write_text(page, encoding="utf-8")
+        writer.finish(arrays, report)
 
 
-def fill_gaps(
-    landmarks: Float[np.ndarray, "frames 478 2"],
-) -> Float[np.ndarray, "frames 478 2"]:
-    """Interpolate frames without a face from their neighbours."""
-    good = np.nonzero(np.isfinite(landmarks[:, 0, 0]))[0]
-    if not len(good):
-        raise ValueError("no face was found in the video: show one face to the camera")
-    flat = landmarks.reshape(len(landmarks), -1)
-    index = np.arange(len(landmarks))
-    filled = [np.interp(index, good, flat[good, k]) for k in range(flat.shape[1])]
-    return np.stack(filled, -1).reshape(landmarks.shape).astype(np.float32)
+def _frames(video: Path, config: PreprocessConfig) -> Iterator[np.ndarray]:
+    return read_frames(video, fps=FPS, start=config.start, end=config.end)
 
 
-def sound(video: Path, seconds: float) -> Float[np.ndarray, " samples"]:
-    """Return the sound, silence where there is none."""
-    count = round(seconds * AUDIO_RATE)
-    try:
-        wave = read_audio(video)[:count]
-    except ValueError:
-        wave = np.zeros(0, np.float32)
-    return np.pad(wave, (0, count - len(wave)))
+def _first_pass(
+    video: Path,
+    out: Path,
+    config: PreprocessConfig,
+    nets: FaceNets,
+    digest: str,
+    progress: Callable[[str, float], None],
+) -> Recording:
+    key = f"{VERSION} {digest} {config.start} {config.end}"
+    kept = load_recording(out / _CACHE, key)
+    if kept is not None:
+        return kept
+    seconds = probe_video(video).seconds
+    end = seconds if config.end is None else min(config.end, seconds)
+    total = max(1.0, (end - config.start) * FPS)
+
+    def counted() -> Iterator[UInt8[np.ndarray, "height width 3"]]:
+        for index, image in enumerate(_frames(video, config)):
+            yield image
+            progress("landmarks", min(1.0, (index + 1) / total))
+
+    recording = record(counted(), nets)
+    save_recording(recording, out / _CACHE, key)
+    return recording
 
 
-def blink(
-    landmarks: Float[np.ndarray, "frames 478 2"],
-) -> Float[np.ndarray, "frames 2"]:
-    """Return 0 open .. 1 shut for the left and right eye."""
-    open_ = eye_openness(landmarks)
-    wide = np.percentile(open_, 80, axis=0)
-    return np.clip(1 - (open_ - 0.25 * wide) / (0.75 * wide), 0, 1)
+def _second_pass(
+    video: Path,
+    config: PreprocessConfig,
+    span: Span,
+    crop: Crop,
+    tools: tuple[FaceNets, SubjectWriter],
+    progress: Callable[[str, float], None],
+) -> list[UInt8[np.ndarray, "size size 3"]]:
+    """Write crops, mattes and the plate; return some pictures for the report."""
+    nets, writer = tools
+    count = span.last - span.first
+    points = to_crop(span.landmarks, crop)
+    plate = PlateMaker(count)
+    waiting: list[np.ndarray] = []
+    examples: list[np.ndarray] = []
+    shown = set(np.linspace(0, count - 1, _EXAMPLES).astype(int).tolist())
+
+    def masks() -> Iterator[Float[np.ndarray, "256 256"]]:
+        for index, image in enumerate(_frames(video, config)):
+            if index >= span.last:
+                return
+            if index >= span.first:
+                waiting.append(cut_crop(image, crop))
+                yield coarse_mask(nets, image, crop)
+
+    for index, mask in enumerate(calm_masks(masks())):
+        picture = waiting.pop(0)
+        matte = finish_matte(mask, picture, points[index])
+        plate.add(index, picture, matte)
+        writer.add_frame(index, picture, matte)
+        if index in shown:
+            examples.append(_example(picture, matte, points[index]))
+        progress("pictures", (index + 1) / count)
+    writer.set_plate(plate.finish()[0])
+    return examples
 
 
-def head_rotation(track: HeadTrack) -> Float[np.ndarray, "frames 3"]:
-    """Return yaw, pitch, roll of the head relative to the mean, radians."""
-    import torch
+def _example(
+    picture: UInt8[np.ndarray, "size size 3"],
+    matte: UInt8[np.ndarray, "size size"],
+    points: Float[np.ndarray, "478 2"],
+) -> UInt8[np.ndarray, "size size 3"]:
+    """Draw the landmarks on the person, and the background in grey."""
+    share = matte[..., None] / 255
+    shown = (picture * share + 127 * (1 - share)).astype(np.uint8)
+    for x, y in (points * picture.shape[0] * 16).astype(int).tolist():
+        cv2.circle(shown, (x, y), 10, (80, 255, 80), -1, cv2.LINE_AA, 4)
+    return shown
 
-    labels = camera_labels(track, choose_crop(track, 64))
-    yaw, pitch = yaw_pitch(torch.from_numpy(labels))
-    roll = np.arctan2(track.rotation[:, 1, 0], track.rotation[:, 0, 0])
-    angles = np.stack([-yaw.numpy(), -pitch.numpy(), roll], -1)
-    return angles - angles.mean(0)
+
+def _sound(
+    video: Path, out: Path, config: PreprocessConfig, span: Span, writer: SubjectWriter
+) -> Hearing | None:
+    """Write the sound of the used part; without a sound track, silence."""
+    seconds = (span.last - span.first) / FPS
+    start = config.start + span.first / FPS
+    if not probe_video(video).has_sound:
+        writer.set_audio(np.zeros(round(seconds * AUDIO_RATE), np.float32))
+        return None
+    wave = read_audio(video, start=start, end=start + seconds)
+    hearing = hear(wave, span.landmarks, fix_sync=config.fix_sync)
+    if hearing.corrected:
+        start += hearing.offset.seconds
+        wave = read_audio(video, start=start, end=start + seconds)
+    writer.set_audio(np.clip(wave, -1.0, 1.0))
+    copy_sound(video, out / "soundtrack.mka", start=start, end=start + seconds)
+    return hearing
 
 
-def torso(track: HeadTrack) -> Float[np.ndarray, "frames 3"]:
-    """Return where the head is in the crop: column, row, log scale, about the mean."""
-    side = track.focal * 0.633 / track.translation[:, 2].mean()
-    where = track.translation[:, :2] / track.translation[:, 2:] * track.focal / side
-    scale = -np.log(track.translation[:, 2])
-    value = np.concatenate([where, scale[:, None]], -1)
-    return value - value.mean(0)
+def _arrays(
+    span: Span, track: HeadTrack, crop: Crop, shape: FaceShape
+) -> dict[str, np.ndarray]:
+    blink = blinks(span.landmarks)
+    return {
+        "camera": camera_labels(track, crop),
+        "landmarks": to_crop(span.landmarks, crop),
+        "blink": blink,
+        "gaze": gaze_angles(span.landmarks, track, shape, blink),
+        "rotation": head_rotation(track),
+        "expression": track.expression,
+        "torso": head_travel(track, crop),
+        "valid": span.valid,
+        "crop": np.array([crop.x, crop.y, crop.side, crop.scale]),
+    }
+
+
+def _report(
+    info: VideoInfo,
+    recording: Recording,
+    span: Span,
+    crop: Crop,
+    hearing: Hearing | None,
+) -> dict[str, Any]:
+    findings = inspect_picture(recording, span, crop, info) + inspect_sound(hearing)
+    findings += [Finding("reading", "note", f"The video was {n}.") for n in info.notes]
+    seconds = (span.last - span.first) / FPS
+    return {
+        "version": VERSION,
+        "verdict": verdict(findings, seconds),
+        "findings": [asdict(finding) for finding in findings],
+        "span": [span.first, span.last],
+        "cuts": list(span.cuts),
+        "face": span.face,
+        "faces": span.faces,
+    }
+
+
+def _numbers(
+    track: HeadTrack,
+    crop: Crop,
+    info: VideoInfo,
+    residual: Float[np.ndarray, "frames 478 2"],
+) -> dict[str, Any]:
+    labels = torch.from_numpy(camera_labels(track, crop))
+    yaw, pitch = (np.degrees(angle.numpy()) for angle in yaw_pitch(labels))
+    rms = float(np.sqrt((residual**2).sum(-1).mean())) * crop.scale
+    steady = residual - residual.mean(0)
+    varying = float(np.sqrt((steady**2).sum(-1).mean())) * crop.scale
+    return {
+        "source": f"{info.width} x {info.height}, {info.rate:.2f} fps, {info.codec}",
+        "crop_side": round(crop.side, 1),
+        "focal": round(track.focal / crop.side, 3),
+        "distance_cm": round(40 * float(np.median(track.translation[:, 2])), 1),
+        "camera_yaw_degrees": [round(float(x), 1) for x in np.percentile(yaw, [1, 99])],
+        "camera_pitch_degrees": [
+            round(float(x), 1) for x in np.percentile(pitch, [1, 99])
+        ],
+        "landmark_rms_pixels": round(rms, 2),
+        "landmark_rms_varying_pixels": round(varying, 2),
+    }

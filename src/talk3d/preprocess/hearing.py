@@ -1,0 +1,119 @@
+"""What the sound of a recording holds, and how it fits the lips.
+
+In: mono sound at 16 kHz from the first used frame on, and the landmarks. Out: seconds
+of speech, how far noise lies below it, signs of music or of another voice, and the
+offset of the sound against the lips.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from scipy.ndimage import maximum_filter1d, median_filter, uniform_filter1d
+from scipy.signal import stft
+
+from talk3d.audio import MelConfig, voice_activity
+from talk3d.sync import Offset, sound_offset
+
+__all__ = ["Hearing", "hear", "lip_gap", "tone_share"]
+
+_RATE = 16_000
+_FPS = 25.0
+_UPPER_LIP, _LOWER_LIP = 13, 14
+_OUTER_CANTHI = (33, 263)
+_REST = 0.006
+"""Standard deviation of the lip gap / eye distance within a second: lips at rest."""
+_HOP = 512
+_HOLD = 16
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """What was heard."""
+
+    speech: float
+    """Seconds of speech."""
+    gap_db: float
+    """Level of speech above the pauses, dB."""
+    music: float
+    """Part of the time in which steady tones sound."""
+    elsewhere: float
+    """Seconds of speech while the lips rest."""
+    offset: Offset
+    """How late the sound comes against the lips."""
+    corrected: bool
+    """Whether the delivered sound was shifted by it."""
+
+
+def hear(
+    wave: Float[np.ndarray, " samples"],
+    landmarks: Float[np.ndarray, "frames 478 2"],
+    *,
+    fix_sync: bool,
+) -> Hearing:
+    """Examine the sound against the lips."""
+    voice = voice_activity(torch.from_numpy(wave), MelConfig()).numpy()
+    gap = lip_gap(landmarks)
+    offset = sound_offset(gap, wave, fps=_FPS, rate=_RATE)
+    return Hearing(
+        speech=float(voice.sum()) / 100,
+        gap_db=_level_gap(wave, voice),
+        music=tone_share(wave),
+        elsewhere=_speech_at_rest(gap, voice),
+        offset=offset,
+        corrected=fix_sync and offset.sure,
+    )
+
+
+def lip_gap(
+    landmarks: Float[np.ndarray, "frames 478 2"],
+) -> Float[np.ndarray, " frames"]:
+    """Return the distance of the inner lips over the distance of the outer canthi."""
+    gap = np.linalg.norm(landmarks[:, _UPPER_LIP] - landmarks[:, _LOWER_LIP], axis=-1)
+    right, left = _OUTER_CANTHI
+    eyes = np.linalg.norm(landmarks[:, right] - landmarks[:, left], axis=-1)
+    return gap / np.maximum(eyes, 1e-6)
+
+
+def _level_gap(
+    wave: Float[np.ndarray, " samples"], voice: Bool[np.ndarray, " frames"]
+) -> float:
+    count = min(len(wave) // 160, len(voice))
+    power = (wave[: count * 160].astype(np.float64).reshape(count, 160) ** 2).mean(1)
+    voice = voice[:count]
+    if not voice.any() or voice.all():
+        return 60.0 if voice.any() else 0.0
+    pauses = np.percentile(power[~voice], 30) + 1e-9
+    return float(10 * np.log10((power[voice].mean() + 1e-9) / pauses))
+
+
+def _speech_at_rest(
+    gap: Float[np.ndarray, " frames"], voice: Bool[np.ndarray, " frames"]
+) -> float:
+    mean = uniform_filter1d(gap, 25)
+    spread = np.sqrt(np.maximum(uniform_filter1d(gap**2, 25) - mean**2, 0))
+    resting = spread < _REST
+    per_frame = voice[: len(voice) // 4 * 4].reshape(-1, 4).mean(1) > 0.5
+    count = min(len(resting), len(per_frame))
+    both = (resting[:count] & per_frame[:count]).astype(float)
+    # Only stretches of a second count: short rests belong to any speech.
+    long = maximum_filter1d((uniform_filter1d(both, 25) > 0.99).astype(float), 25)
+    return float((long * both).sum() / _FPS)
+
+
+def tone_share(wave: Float[np.ndarray, " samples"]) -> float:
+    """Return the part of the time in which two or more tones hold for half a second.
+
+    The voice's harmonics glide; those of music stay.
+    """
+    if len(wave) < 4 * _RATE // 2:
+        return 0.0
+    _, _, spectrum = stft(wave, _RATE, nperseg=2048, noverlap=2048 - _HOP)
+    power = 20 * np.log10(np.abs(spectrum[13:512]) + 1e-7)
+    around = median_filter(power, (31, 1))
+    peak = (power >= maximum_filter1d(power, 3, axis=0)) & (power > around + 12)
+    peak &= power > power.max() - 60
+    held = uniform_filter1d(peak.astype(float), _HOLD, axis=1) > 0.95
+    held = maximum_filter1d(held, _HOLD, axis=1)
+    return float((held.sum(0) >= 2).mean())
