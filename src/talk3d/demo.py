@@ -29,7 +29,7 @@ __all__ = ["QUICK", "demo", "shipped"]
 
 QUICK = CreateConfig(
     personalize=PersonalizeConfig(invert_steps=40, coarse_steps=120, tune_steps=150),
-    animator=AnimatorTrainConfig(plane_steps=60, picture_steps=200),
+    animator=AnimatorTrainConfig(raw_steps=60, picture_steps=200),
 )
 """Few steps: shows that everything works, not how good it gets."""
 

@@ -16,8 +16,8 @@ from talk3d.person import average_person
 CONFIG = AnimatorTrainConfig(
     sound_steps=2,
     sound_frames=4,
-    plane_steps=2,
-    plane_frames=1,
+    raw_steps=2,
+    raw_frames=1,
     picture_steps=3,
     picture_frames=1,
     samples=(6, 4),

@@ -5,9 +5,8 @@ offsets make the identity planes speak, and the generator's super-resolution ada
 to them.
 
 Three stages. *Sound*: the audio token is taught to tell the expression of the frame,
-which needs no picture. *Planes*: the offset is taught the difference between the
-person's planes with each frame's expression and with the neutral one; no ray is
-marched, so steps are cheap. *Pictures*: frames are rendered and compared with the
+which needs no picture. *Raw*: small renderings, without upsampling, are compared with
+the video. *Pictures*: final pictures are, and the super-resolution is adapted to the
 video. Chance is a function of (seed, stage, step).
 """
 
@@ -44,7 +43,7 @@ from talk3d.precision import body_precision
 __all__ = ["AnimatorTrainConfig", "Drivers", "train_animator"]
 
 _LOG = logging.getLogger(__name__)
-_STAGES = ("sound", "planes", "pictures")
+_STAGES = ("sound", "raw", "pictures")
 _EXPRESSIONS = 53
 _CRITIC_LEAD = 50
 
@@ -57,11 +56,11 @@ class AnimatorTrainConfig:
     """Steps of the first stage."""
     sound_frames: int = 64
     """Frames per step of the first stage."""
-    plane_steps: int = 400
+    raw_steps: int = 800
     """Steps of the second stage."""
-    plane_frames: int = 4
+    raw_frames: int = 4
     """Frames per step of the second stage."""
-    picture_steps: int = 500
+    picture_steps: int = 400
     """Steps of the third stage."""
     picture_frames: int = 2
     """Frames per step of the third stage."""
@@ -69,16 +68,13 @@ class AnimatorTrainConfig:
     """Adam step size of the animator, falling to a twentieth along a cosine."""
     renderer_learning_rate: float = 3e-4
     """Adam step size of the decoder and the super-resolution in the third stage."""
-    mouth_weight: float = 4.0
+    mouth_weight: float = 10.0
     """Added to the weight of 1 where the mouth is."""
-    eye_weight: float = 2.0
+    eye_weight: float = 6.0
     """Added to the weight of 1 where the eyes are."""
     token_noise: float = 0.05
-    """Noise on tokens, against learning a short video by heart; four times as much on
-    tokens other than sound and in the first stage."""
-    token_drop: float = 0.3
-    """Chance that a token other than sound is dropped: pose alone tells a frame of a
-    short video, and the lips would be learned from it."""
+    """Noise on tokens, against learning a short video by heart; four times as much in
+    the first stage."""
     adversary: float = 0.01
     """Weight of the patch adversary in the second half; 0 turns it off."""
     samples: tuple[int, int] = (10, 10)
@@ -173,8 +169,8 @@ def train_animator(
     run = _start(person, config)
     if state.is_file():
         _restore(run, state)
-    lengths = (config.sound_steps, config.plane_steps, config.picture_steps)
-    steps = (_sound_step, _plane_step, _picture_step)
+    lengths = (config.sound_steps, config.raw_steps, config.picture_steps)
+    steps = (_sound_step, _raw_step, _picture_step)
     while run.stage < len(_STAGES):
         length = lengths[run.stage]
         while run.step < length:
@@ -254,22 +250,20 @@ def _sound_step(
     return terms
 
 
-def _plane_step(
+def _raw_step(
     run: _Run,
     store: FrameStore,
     drivers: Drivers,
     config: AnimatorTrainConfig,
     chance: torch.Generator,
 ) -> dict[str, Tensor]:
-    """Teach the offset the difference of expression planes and neutral planes."""
-    batch = store.draw(config.plane_frames, generator=chance)
+    """Compare raw renderings with the shrunken video."""
+    batch = store.draw(config.raw_frames, generator=chance)
     with body_precision(config.half):
-        with torch.no_grad():
-            w = run.person.styles(batch.expression, batch.gaze)
-            wanted = run.person.planes(w) - run.identity
-        offset = _offset(run, batch, drivers, config, chance)
-    scale = wanted.abs().mean().clamp(min=1e-4)
-    terms = {"planes": (offset - wanted).abs().mean() / scale}
+        planes = _offset(run, batch, drivers, config, chance) + run.identity
+    samples = Sampling(*config.samples, generator=chance)
+    raw = run.person.generator.render(planes, batch.camera, samples).picture()
+    terms = {"raw": _raw_error(raw, batch, config)}
     _descend(run, terms)
     return terms
 
@@ -291,15 +285,9 @@ def _picture_step(
     w = run.person.neutral().expand(len(planes), -1, -1)
     with body_precision(config.half):
         result = generator.upsample(rendering, w)
-    truth = batch.premultiplied()
-    size = rendering.alpha.shape[-1]
-    low = functional.interpolate(truth, size=(size, size), mode="area")
-    raw = rendering.picture()
-    weight = 1 + config.mouth_weight * batch.mouth + config.eye_weight * batch.eyes
+    truth, weight = batch.premultiplied(), _weight(batch, config)
     terms = {
-        "raw": weighted_l1(
-            raw, low, functional.avg_pool2d(weight, truth.shape[-1] // size)
-        ),
+        "raw": _raw_error(rendering.picture(), batch, config),
         "colour": weighted_l1(result, truth, weight),
         "detail": laplacian_loss(result[:, :3], truth[:, :3], weight),
     }
@@ -319,6 +307,21 @@ def _picture_step(
     return terms
 
 
+def _raw_error(
+    raw: Float[Tensor, "batch 4 rows columns"],
+    batch: FrameBatch,
+    config: AnimatorTrainConfig,
+) -> Tensor:
+    size = (raw.shape[-2], raw.shape[-1])
+    truth = functional.interpolate(batch.premultiplied(), size=size, mode="area")
+    weight = functional.interpolate(_weight(batch, config), size=size, mode="area")
+    return weighted_l1(raw, truth, weight)
+
+
+def _weight(batch: FrameBatch, config: AnimatorTrainConfig) -> Tensor:
+    return 1 + config.mouth_weight * batch.mouth + config.eye_weight * batch.eyes
+
+
 def _offset(
     run: _Run,
     batch: FrameBatch,
@@ -329,12 +332,9 @@ def _offset(
     shift = 0.02 * (torch.rand((), generator=chance).item() - 0.5)
     driving = drivers.batch(batch.frame, run.animator, shift=shift)
     tokens = run.animator.tokens(driving).float()
-    noise = config.token_noise
-    heard = perturb_tokens(tokens, drop=0.0, noise=noise, generator=chance)
-    others = perturb_tokens(
-        tokens, drop=config.token_drop, noise=4 * noise, generator=chance
+    tokens = perturb_tokens(
+        tokens, drop=0.0, noise=config.token_noise, generator=chance
     )
-    tokens = torch.cat([heard[:, :1], others[:, 1:]], dim=1)
     encoded = run.animator.encode(run.identity)
     return run.animator.decode(encoded, tokens).float()
 
