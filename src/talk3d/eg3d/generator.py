@@ -295,9 +295,8 @@ class Generator(nn.Module):
         Where the super-resolution gives a matte, colour is premultiplied (-1 is
         nothing) and the fourth channel is the matte (1 person, -1 nothing).
         """
-        raw = rendering.features[:, :3]
-        if self.config.superres.alpha:
-            raw = torch.cat([raw, 2 * rendering.alpha - 1], dim=1)
+        matte = self.config.superres.alpha
+        raw = rendering.picture() if matte else rendering.features[:, :3]
         return self.superresolution(rendering.features, raw, w[:, -1])
 
     def _by_item(
