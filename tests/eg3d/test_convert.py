@@ -79,7 +79,7 @@ def test_an_imported_file_loads(eg3d_small, network, tmp_path):
     header = checkpoint.read_header(out)
     sha256 = checkpoint.file_sha256(eg3d_small / "official.pkl")
     assert header["parents"] == {"official": sha256}
-    assert "non-commercial" in header["extra"]["licence"]
+    assert "non-commercial" in header["licence"]
 
 
 def test_plane_axes_can_be_chosen(network):

@@ -99,10 +99,10 @@ def import_official(
         config=asdict(config),
         parents={"official": file_sha256(path)},
         extra={
-            "licence": _LICENCE,
             "source": path.name,
             "settings": network.attributes["rendering_kwargs"],
         },
+        licence=_LICENCE,
     )
     return config
 
