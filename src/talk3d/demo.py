@@ -8,9 +8,11 @@ and a report.
 from importlib import resources
 from pathlib import Path
 
+import soundfile
 from PIL import Image
 
 from talk3d.animator.train import AnimatorTrainConfig
+from talk3d.audio import SAMPLE_RATE, load_audio
 from talk3d.checkpoint import write_atomically
 from talk3d.evaluate.run import evaluate
 from talk3d.person import load_person
@@ -26,6 +28,8 @@ from talk3d.pipeline import (
 )
 
 __all__ = ["QUICK", "demo", "shipped"]
+
+_SECONDS = 8
 
 QUICK = CreateConfig(
     personalize=PersonalizeConfig(invert_steps=40, coarse_steps=120, tune_steps=150),
@@ -50,12 +54,14 @@ def shipped(name: str) -> Path:
 def demo(out: Path, report: Report) -> None:
     """Write the demonstration into a folder.
 
-    Files: ``speaking.mp4`` and ``turning.mp4`` by the finished avatar; then
+    Files: ``speech.wav``, ``speaking.mp4`` and ``turning.mp4`` by the finished avatar; then
     ``me.safetensors``, ``created.mp4``, ``yaw.png`` and ``report/report.html`` by the
     whole path.
     """
     out.mkdir(parents=True, exist_ok=True)
-    speech = shipped("sample_speech.flac")
+    speech = out / "speech.wav"
+    wave = load_audio(shipped("sample_speech.flac")).numpy()
+    soundfile.write(speech, wave[: _SECONDS * SAMPLE_RATE], SAMPLE_RATE)
     finished = shipped("speaker.safetensors")
     speak(finished, speech, out / "speaking.mp4", SpeakConfig(), report)
     turning = SpeakConfig(view="orbit", background="#808080")
