@@ -54,9 +54,9 @@ def shipped(name: str) -> Path:
 def demo(out: Path, report: Report) -> None:
     """Write the demonstration into a folder.
 
-    Files: ``speech.wav``, ``speaking.mp4`` and ``turning.mp4`` by the finished avatar; then
-    ``me.safetensors``, ``created.mp4``, ``yaw.png`` and ``report/report.html`` by the
-    whole path.
+    Files: ``speech.wav``, ``speaking.mp4`` and ``turning.mp4`` by the finished avatar;
+    then ``me.safetensors``, ``created.mp4``, ``yaw.png`` and ``report/report.html`` by
+    the whole path.
     """
     out.mkdir(parents=True, exist_ok=True)
     speech = out / "speech.wav"
