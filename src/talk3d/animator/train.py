@@ -64,7 +64,7 @@ class AnimatorTrainConfig:
     """Steps of the third stage."""
     picture_frames: int = 2
     """Frames per step of the third stage."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """Adam step size of the animator, falling to a twentieth along a cosine."""
     renderer_learning_rate: float = 3e-4
     """Adam step size of the decoder and the super-resolution in the third stage."""
