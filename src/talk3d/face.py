@@ -29,7 +29,9 @@ from jaxtyping import Float, UInt8
 from safetensors import safe_open
 
 __all__ = [
+    "INNER_LIPS",
     "LEFT_EYE",
+    "OUTER_LIPS",
     "RIGHT_EYE",
     "FaceNets",
     "FaceShape",
@@ -91,6 +93,17 @@ LEFT_EYE = (
     263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398,
 )  # fmt: skip
 """Lid contour of the left eye, in the same order."""
+
+OUTER_LIPS = (
+    61, 146, 91, 181, 84, 17, 314, 405, 321, 375,
+    291, 409, 270, 269, 267, 0, 37, 39, 40, 185,
+)  # fmt: skip
+"""Rim of the lips toward the skin, from the right corner along the lower lip."""
+INNER_LIPS = (
+    78, 95, 88, 178, 87, 14, 317, 402, 318, 324,
+    308, 415, 310, 311, 312, 13, 82, 81, 80, 191,
+)  # fmt: skip
+"""Rim of the lips toward the teeth, in the same order."""
 
 _UPPER_LOWER = ((10, 2), (11, 3), (12, 4), (13, 5), (14, 6))
 """Positions in an eye contour: an upper lid point and the lower one below it."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
+from scipy.ndimage import median_filter
 
 from talk3d.preprocess.crop import Crop
 from talk3d.preprocess.hearing import Hearing
@@ -22,6 +23,9 @@ FPS = 25.0
 _LEAST_FACE, _GOOD_FACE = 90.0, 140.0
 _LEAST_SPEECH = 15.0
 _LATE = 0.06
+_LIP_CONTRAST = 4.0
+"""Lab units by which lips must differ from skin to judge by them."""
+_LIP_LOST = 0.4
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def inspect_picture(
         _sharpness(recording.sharpness[used]),
         _light(recording.light[used], recording.clipped[used]),
         _standing(recording.drift[used]),
-        _hidden(covered_mouth(recording.mouth[used], span.valid)),
+        _hidden(covered_mouth(recording.lips[used])),
         _framing(crop, info),
     ]
 
@@ -154,31 +158,26 @@ def _standing(drift: Float[np.ndarray, "frames 2"]) -> Finding:
 
 
 def covered_mouth(
-    mouth: UInt8[np.ndarray, "frames 16 16"], valid: Bool[np.ndarray, " frames"]
+    lips: Float[np.ndarray, "frames 3"],
 ) -> Bool[np.ndarray, " frames"]:
     """Return the frames in which something hides the mouth.
 
-    Ten principal pictures of the mouth, found from the half of the frames that are
-    most usual, describe speech; a hand leaves a large rest.
+    Lips differ from the skin around them in a way that is this person's own. Where
+    that difference is gone for a while, a hand or the like lies over them.
+
+    Args:
+        lips: Lab colour of the lips against the skin around them.
     """
-    flat = mouth.reshape(len(mouth), -1).astype(np.float64)
-    flat = flat - flat.mean(1, keepdims=True)
-    flat = flat / (flat.std(1, keepdims=True) + 4.0)
-    shown = np.nonzero(valid)[0]
-    usual = shown
-    rest = np.zeros(len(flat))
-    for _ in range(3):
-        mean = flat[usual].mean(0)
-        _, _, basis = np.linalg.svd(flat[usual] - mean, full_matrices=False)
-        basis = basis[:10]
-        centred = flat - mean
-        rest = np.linalg.norm(centred - centred @ basis.T @ basis, axis=1)
-        usual = shown[rest[shown] <= np.percentile(rest[shown], 60)]
-    limit = max(4.0 * float(np.median(rest[usual])), 7.0)
-    hidden = (rest > limit) & valid
-    # A single frame is noise: keep runs of at least three.
-    run = np.convolve(hidden, np.ones(3), "same") >= 3
-    return np.convolve(run, np.ones(3), "same") > 0
+    known = np.isfinite(lips).all(-1)
+    if not known.any():
+        return known
+    usual = np.median(lips[known], axis=0)
+    size = float(usual @ usual)
+    if size < _LIP_CONTRAST**2:
+        return np.zeros_like(known)
+    alike = np.where(known, np.nan_to_num(lips) @ usual / size, 1.0)
+    hidden = median_filter(alike, 5, mode="nearest") < _LIP_LOST
+    return np.asarray(hidden & known)
 
 
 def _hidden(hidden: Bool[np.ndarray, " frames"]) -> Finding:

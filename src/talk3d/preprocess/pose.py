@@ -4,12 +4,10 @@ In: 478 landmarks per frame in pixels. Out: one focal length and one identity fo
 video, and for each frame the head's rigid pose and 53 expression weights.
 
 The model is ``x = project(focal, R (mean + identity + expression) + t)``, camera axes
-as in ``camera.py`` (OpenCV), lengths in world units. It is fitted by Gauss-Newton with
-Huber weights and Gaussian priors: identity ~ N(0, 1), expression ~ N(0, 0.3), the
-logarithm of the focal length about a plausible value. Focal and identity come from
-some key frames spread over the head's turns (per-frame unknowns eliminated by a Schur
-complement), then each frame is solved alone. Points that move in speech are explained
-by the expression, so speech does not shake the head.
+as in ``camera.py`` (OpenCV), lengths in world units. Focal length and identity come
+from some key frames spread over the head's turns, then each frame is solved alone.
+Points that move in speech are explained by the expression, so speech does not shake
+the head.
 """
 
 from dataclasses import dataclass, replace
@@ -18,41 +16,32 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int
 
+from talk3d.camera import DEFAULT_FOCAL, DEFAULT_RADIUS
 from talk3d.face import FaceShape, view_slide
+from talk3d.preprocess.fit import (
+    FitState,
+    PoseConfig,
+    Problem,
+    fit_frames,
+    fit_shared,
+    head_points,
+)
 
 __all__ = [
     "HeadTrack",
-    "PoseConfig",
     "landmark_residual",
-    "model_points",
+    "plausible_focal",
     "project_points",
     "refit_expression",
     "refit_place",
     "solve_track",
 ]
 
-
-_CHUNK = 64
 _TURN_AND_DEPTH = [0, 1, 2, 5]
 _POSE = [0, 1, 2, 3, 4, 5]
-
-
-@dataclass(frozen=True)
-class PoseConfig:
-    """Settings of the fit."""
-
-    key_frames: int = 80
-    """Frames from which focal length and identity are found."""
-    iterations: int = 25
-    """Gauss-Newton steps of the joint fit."""
-    point_noise: float = 0.006
-    """Standard deviation of a landmark, as a part of the face's width."""
-    expression_sigma: float = 0.3
-    """Prior standard deviation of expression weights."""
-    focal_sigma: float = 0.25
-    """Prior standard deviation of the logarithm of the focal length."""
-    huber: float = 2.0
-    """Residuals beyond this many standard deviations count linearly."""
+_UNKNOWNS = 59
+_DIAGONAL_VIEW = np.radians(60)
+_FOCAL_RANGE = (2.5, 6.0)
 
 
 @dataclass(frozen=True)
@@ -73,17 +62,6 @@ class HeadTrack:
     """Expression weights."""
 
 
-def model_points(
-    shape: FaceShape,
-    identity: Float[np.ndarray, " modes"],
-    expression: Float[np.ndarray, "frames 53"],
-) -> Float[np.ndarray, "frames 478 3"]:
-    """Return the landmarks in the head frame."""
-    neutral = shape.mean + np.tensordot(identity, shape.identity, 1)
-    moved = expression.astype(np.float32) @ shape.expression.reshape(53, -1)
-    return neutral + moved.reshape(-1, 478, 3)
-
-
 def project_points(
     points: Float[np.ndarray, "frames n 3"], track: HeadTrack
 ) -> Float[np.ndarray, "frames n 2"]:
@@ -92,172 +70,12 @@ def project_points(
     return seen[..., :2] / seen[..., 2:] * track.focal + np.array(track.centre)
 
 
-@dataclass
-class _State:
-    log_focal: float
-    identity: np.ndarray
-    rotation: np.ndarray
-    translation: np.ndarray
-    expression: np.ndarray
-
-
-class _Problem:
-    """Residuals and their derivatives for a set of frames, in single precision."""
-
-    def __init__(
-        self,
-        shape: FaceShape,
-        points: Float[np.ndarray, "frames 478 2"],
-        centre: tuple[float, float],
-        config: PoseConfig,
-    ) -> None:
-        self.config = config
-        self.shape = shape
-        self.points = (points - np.array(centre)).astype(np.float32)
-        # One 3 x modes matrix per landmark, expression first.
-        modes = np.concatenate([shape.expression, shape.identity])
-        self.modes = np.ascontiguousarray(modes.transpose(1, 2, 0))
-        width = np.linalg.norm(points[:, 454] - points[:, 234], axis=-1)
-        unit = float(np.linalg.norm(shape.mean[454] - shape.mean[234]))
-        noise = config.point_noise**2 + (np.minimum(shape.spread, 0.03) / unit) ** 2
-        self.sigma = (float(np.median(width)) * np.sqrt(noise)).astype(np.float32)
-
-    def linearise(
-        self, state: _State, frames: slice
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return weighted residuals, frame Jacobian, shared Jacobian.
-
-        Frame unknowns: rotation vector (3), translation (3), expression (53). Shared:
-        identity modes, then the logarithm of the focal length. The slide of the points
-        with the view is held during a step.
-        """
-        focal = np.float32(np.exp(state.log_focal))
-        rotation = state.rotation[frames].astype(np.float32)
-        shift = state.translation[frames].astype(np.float32)
-        head = model_points(self.shape, state.identity, state.expression[frames])
-        turned = head.astype(np.float32) @ rotation.transpose(0, 2, 1)
-        seen = turned + shift[:, None]
-        depth = seen[..., 2]
-        ratio = seen[..., :2] / depth[..., None]
-        slide = view_slide(self.shape, rotation) * (focal / shift[:, 2])[:, None, None]
-        residual = ratio * focal + slide.astype(np.float32) - self.points[frames]
-        weight = self._weights(residual)
-        # Derivative of the projection by the seen point: 2 x 3 per landmark.
-        slope = np.zeros((*depth.shape, 2, 3), np.float32)
-        slope[..., 0, 0] = slope[..., 1, 1] = focal / depth
-        slope[..., :, 2] = -ratio * (focal / depth)[..., None]
-        slope *= weight[..., None, None]
-        x, y, z = np.moveaxis(turned, -1, 0)
-        zero = np.zeros_like(x)
-        cross = np.stack([zero, z, -y, -z, zero, x, y, -x, zero], -1)
-        by_rotation = slope @ cross.reshape(*x.shape, 3, 3)
-        by_modes = self._by_modes(slope @ rotation[:, None])
-        by_focal = (ratio * focal * weight[..., None])[..., None]
-        split = len(self.shape.expression)
-        frame = np.concatenate([by_rotation, slope, by_modes[..., :split]], -1)
-        shared = np.concatenate([by_modes[..., split:], by_focal], -1)
-        count = len(depth)
-        return (
-            (residual * weight[..., None]).reshape(count, -1),
-            frame.reshape(count, -1, frame.shape[-1]),
-            shared.reshape(count, -1, shared.shape[-1]),
-        )
-
-    def _by_modes(self, by_head: np.ndarray) -> np.ndarray:
-        """Multiply (frames, 478, 2, 3) by each landmark's modes in large products."""
-        count = len(by_head)
-        per_point = by_head.transpose(1, 0, 2, 3).reshape(478, count * 2, 3)
-        product = (per_point @ self.modes).reshape(478, count, 2, -1)
-        return product.transpose(1, 0, 2, 3)
-
-    def _weights(self, residual: np.ndarray) -> np.ndarray:
-        size = np.linalg.norm(residual, axis=-1) / self.sigma
-        huber = np.minimum(1.0, self.config.huber / np.maximum(size, 1e-9))
-        return np.sqrt(huber) / self.sigma
-
-
-def _apply_frame_step(state: _State, frames: slice, step: np.ndarray) -> None:
-    turn = np.stack([cv2.Rodrigues(v)[0] for v in step[:, :3]])
-    state.rotation[frames] = turn @ state.rotation[frames]
-    state.translation[frames] += step[:, 3:6]
-    state.expression[frames] = np.clip(state.expression[frames] + step[:, 6:], 0, 1)
-
-
-def _frame_system(
-    state: _State,
-    frames: slice,
-    residual: np.ndarray,
-    jacobian: np.ndarray,
-    sigma: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    transposed = jacobian.transpose(0, 2, 1)
-    matrix = (transposed @ jacobian).astype(np.float64)
-    vector = (transposed @ residual[..., None])[..., 0].astype(np.float64)
-    diagonal = np.arange(6, matrix.shape[-1])
-    matrix[:, diagonal, diagonal] += 1 / sigma**2
-    vector[:, 6:] += state.expression[frames] / sigma**2
-    return matrix, vector
-
-
-def _solve_shared(problem: _Problem, state: _State, prior_log_focal: float) -> None:
-    """Fit focal length and identity together with all given frames, in place."""
-    config = problem.config
-    everything = slice(0, len(problem.points))
-    modes = len(state.identity)
-    for _ in range(config.iterations):
-        residual, frame, shared = problem.linearise(state, everything)
-        matrix, vector = _frame_system(
-            state, everything, residual, frame, config.expression_sigma
-        )
-        mixed = frame.transpose(0, 2, 1) @ shared
-        solved = np.linalg.solve(matrix, np.concatenate([mixed, vector[..., None]], -1))
-        flat = shared.reshape(-1, modes + 1)
-        ours = (flat.T @ flat).astype(np.float64)
-        ours_vector = (flat.T @ residual.ravel()).astype(np.float64)
-        prior = np.append(np.ones(modes), 1 / config.focal_sigma**2)
-        scale = _effective_frames(len(problem.points)) / len(problem.points)
-        offset = np.r_[state.identity, state.log_focal - prior_log_focal]
-        left = ours - np.einsum("fij,fik->jk", mixed, solved[..., :-1])
-        right = ours_vector - np.einsum("fij,fi->j", mixed, solved[..., -1])
-        left = scale * left + np.diag(prior)
-        right = scale * right + prior * offset
-        step = -np.linalg.solve(left, right)
-        state.identity = state.identity + step[:modes]
-        state.log_focal += float(np.clip(step[modes], -0.2, 0.2))
-        frame_step = -(solved[..., -1] + solved[..., :-1] @ step)
-        _apply_frame_step(state, everything, frame_step)
-        if np.abs(step).max() < 1e-4:
-            break
-
-
-def _effective_frames(frames: int) -> float:
-    """Landmark errors of a person repeat from frame to frame: count few frames."""
-    return min(frames, 4.0)
-
-
-def _solve_frames(
-    problem: _Problem, state: _State, held: list[int], *, iterations: int = 6
-) -> None:
-    """Fit each frame with the shared unknowns, and those in ``held``, held."""
-    for start in range(0, len(problem.points), _CHUNK):
-        frames = slice(start, min(start + _CHUNK, len(problem.points)))
-        for _ in range(iterations):
-            residual, frame, _ = problem.linearise(state, frames)
-            frame[..., held] = 0
-            matrix, vector = _frame_system(
-                state, frames, residual, frame, problem.config.expression_sigma
-            )
-            matrix[:, held, held] = 1
-            step = -np.linalg.solve(matrix, vector[..., None])[..., 0]
-            _apply_frame_step(state, frames, step)
-
-
-def _start_poses(
+def _start(
     shape: FaceShape,
     points: Float[np.ndarray, "frames 478 2"],
     focal: float,
     centre: tuple[float, float],
-) -> tuple[np.ndarray, np.ndarray]:
+) -> FitState:
     """Pose each frame on its own by PnP with the mean shape."""
     camera = np.array([[focal, 0, centre[0]], [0, focal, centre[1]], [0, 0, 1]])
     use = np.argsort(shape.spread)[:200]
@@ -272,7 +90,13 @@ def _start_poses(
         )
         rotations.append(cv2.Rodrigues(turn)[0])
         translations.append(shift[:, 0])
-    return np.stack(rotations), np.stack(translations)
+    return FitState(
+        float(np.log(focal)),
+        np.zeros(len(shape.identity)),
+        np.stack(rotations),
+        np.stack(translations),
+        np.zeros((len(points), len(shape.expression))),
+    )
 
 
 def _key_frames(
@@ -304,28 +128,31 @@ def solve_track(
     """Solve a video whose every frame has landmarks."""
     config = config or PoseConfig()
     centre = (size[0] / 2, size[1] / 2)
-    focal = prior_focal or _plausible_focal(points, size, shape)
+    focal = prior_focal or plausible_focal(points, size, shape)
+    start = _start(shape, points, focal, centre)
     keys = _key_frames(points, config.key_frames)
-    rotation, translation = _start_poses(shape, points, focal, centre)
-    modes = len(shape.identity)
-    key_state = _State(
-        np.log(focal),
-        np.zeros(modes),
-        rotation[keys],
-        translation[keys],
-        np.zeros((len(keys), 53)),
+    key_problem = Problem(shape, points[keys], centre, config)
+    key_start = replace(
+        start,
+        rotation=start.rotation[keys],
+        translation=start.translation[keys],
+        expression=start.expression[keys],
     )
-    _solve_shared(
-        _Problem(shape, points[keys], centre, config), key_state, np.log(focal)
+    shared = fit_shared(key_problem, key_start, float(np.log(focal)))
+    crop = shared.mean_size() * DEFAULT_RADIUS / DEFAULT_FOCAL
+    least, most = (np.log(limit * crop) for limit in _FOCAL_RANGE)
+    if not least <= shared.log_focal <= most:
+        bound = float(np.clip(shared.log_focal, least, most))
+        fixed = Problem(shape, points[keys], centre, replace(config, focal_sigma=1e-3))
+        still = np.zeros((len(keys), _UNKNOWNS))
+        shared = fit_shared(fixed, shared.moved(still, bound - shared.log_focal), bound)
+    state = replace(
+        start,
+        log_focal=shared.log_focal,
+        identity=shared.identity,
+        translation=start.translation * np.exp(shared.log_focal) / focal,
     )
-    state = _State(
-        key_state.log_focal,
-        key_state.identity,
-        rotation,
-        translation * np.exp(key_state.log_focal - np.log(focal)),
-        np.zeros((len(points), 53)),
-    )
-    _solve_frames(_Problem(shape, points, centre, config), state, held=[])
+    state = fit_frames(Problem(shape, points, centre, config), state, held=[])
     return HeadTrack(
         float(np.exp(state.log_focal)),
         centre,
@@ -340,7 +167,7 @@ def landmark_residual(
     points: Float[np.ndarray, "frames 478 2"], track: HeadTrack, shape: FaceShape
 ) -> Float[np.ndarray, "frames 478 2"]:
     """Return predicted minus seen landmarks, pixels."""
-    head = model_points(shape, track.identity, track.expression)
+    head = head_points(shape, track.identity, track.expression)
     scale = track.focal / track.translation[:, 2]
     slide = view_slide(shape, track.rotation) * scale[:, None, None]
     return project_points(head, track) + slide - points
@@ -373,24 +200,31 @@ def _refit(
     config: PoseConfig,
     held: list[int],
 ) -> HeadTrack:
-    state = _State(
-        np.log(track.focal),
+    state = FitState(
+        float(np.log(track.focal)),
         track.identity,
-        track.rotation.copy(),
-        track.translation.copy(),
-        track.expression.copy(),
+        track.rotation,
+        track.translation,
+        track.expression,
     )
-    problem = _Problem(shape, points, track.centre, config)
-    _solve_frames(problem, state, held, iterations=3)
+    problem = Problem(shape, points, track.centre, config)
+    state = fit_frames(problem, state, held, iterations=3)
     return replace(track, translation=state.translation, expression=state.expression)
 
 
-def _plausible_focal(
+def plausible_focal(
     points: Float[np.ndarray, "frames 478 2"], size: tuple[int, int], shape: FaceShape
 ) -> float:
-    """Return a focal in pixels: 60 degrees diagonal, kept within 2.5..6 crops."""
+    """Return a likely focal length in pixels.
+
+    Landmarks say little about it, so the guess weighs: the geometric mean of a camera
+    that sees 60 degrees along the diagonal (right if the picture is not cropped) and
+    the prior's default view, within what the prior knows.
+    """
     width = np.median(np.linalg.norm(points[:, 454] - points[:, 234], axis=-1))
     unit = np.linalg.norm(shape.mean[454] - shape.mean[234])
-    crop = width / unit * 2.7 / 4.2647
-    diagonal = np.hypot(*size) / 2 / np.tan(np.radians(30))
-    return float(np.clip(diagonal, 2.5 * crop, 6 * crop))
+    crop = width / unit * DEFAULT_RADIUS / DEFAULT_FOCAL
+    diagonal = np.hypot(*size) / 2 / np.tan(_DIAGONAL_VIEW / 2)
+    least, most = _FOCAL_RANGE
+    wide = np.clip(diagonal / crop, least, most)
+    return float(np.sqrt(wide * DEFAULT_FOCAL) * crop)

@@ -37,6 +37,7 @@ from talk3d.preprocess.crop import (
     to_crop,
 )
 from talk3d.preprocess.eyes import blinks, gaze_angles
+from talk3d.preprocess.fit import PoseConfig
 from talk3d.preprocess.hearing import Hearing, hear
 from talk3d.preprocess.matte import (
     PlateMaker,
@@ -46,7 +47,6 @@ from talk3d.preprocess.matte import (
 )
 from talk3d.preprocess.pose import (
     HeadTrack,
-    PoseConfig,
     landmark_residual,
     solve_track,
 )
@@ -58,7 +58,7 @@ from talk3d.video import VideoInfo, copy_sound, probe_video, read_audio, read_fr
 
 __all__ = ["PreprocessConfig", "preprocess"]
 
-VERSION = 2
+VERSION = 3
 _SIZES = (64, 512)
 _CACHE = "landmarks.npz"
 _EXAMPLES = 6

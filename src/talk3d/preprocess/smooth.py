@@ -14,9 +14,9 @@ from scipy.linalg import solveh_banded
 from scipy.spatial.transform import Rotation
 
 from talk3d.face import FaceShape
+from talk3d.preprocess.fit import PoseConfig
 from talk3d.preprocess.pose import (
     HeadTrack,
-    PoseConfig,
     refit_expression,
     refit_place,
 )

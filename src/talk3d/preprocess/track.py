@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from talk3d.checkpoint import write_atomically
-from talk3d.face import FaceNets, FaceTracker, Roi
+from talk3d.face import INNER_LIPS, OUTER_LIPS, FaceNets, FaceTracker, Roi
 
 __all__ = ["Recording", "load_recording", "record", "save_recording"]
 
@@ -22,7 +22,7 @@ _Image = UInt8[np.ndarray, "height width 3"]
 
 _MOST_FACES = 4
 _DETECT_EVERY = 5
-_PATCH = 16
+_LIP_SIZE = 64
 _BACKGROUND_WIDTH = 192
 _CORNERS = 80
 _FACE_WIDTH = (234, 454)
@@ -44,8 +44,8 @@ class Recording:
     """Mean change of the whole picture since the frame before, 0..1."""
     drift: Float[np.ndarray, "frames 2"]
     """Motion of the background since the frame before, picture widths."""
-    mouth: UInt8[np.ndarray, "frames 16 16"]
-    """The mouth of the main face, small and grey."""
+    lips: Float[np.ndarray, "frames 3"]
+    """Lab colour of the main face's lips against the skin around them."""
 
 
 def record(frames: Iterable[_Image], nets: FaceNets) -> Recording:
@@ -62,7 +62,7 @@ def record(frames: Iterable[_Image], nets: FaceNets) -> Recording:
         points = faces.largest()
         drift = background.update(image, points)
         rows.append((*_measure(image, points), change, drift))
-    light, clipped, sharpness, mouth, change, drift = zip(*rows, strict=True)
+    light, clipped, sharpness, lips, change, drift = zip(*rows, strict=True)
     return Recording(
         faces.finish(),
         np.array(light, np.float32),
@@ -70,7 +70,7 @@ def record(frames: Iterable[_Image], nets: FaceNets) -> Recording:
         np.array(sharpness, np.float32),
         np.array(change, np.float32),
         np.array(drift, np.float32),
-        np.stack(mouth),
+        np.array(lips, np.float32),
     )
 
 
@@ -174,33 +174,52 @@ def _same(points: np.ndarray, other: np.ndarray) -> bool:
 
 def _measure(
     image: _Image, points: np.ndarray | None
-) -> tuple[float, float, float, UInt8[np.ndarray, "16 16"]]:
-    """Return brightness, clipped part, sharpness and the small mouth picture."""
+) -> tuple[float, float, float, tuple[float, float, float]]:
+    """Return brightness, clipped part, sharpness and lip colour."""
+    unknown = (np.nan, np.nan, np.nan, (np.nan, np.nan, np.nan))
     if points is None:
-        return np.nan, np.nan, np.nan, np.zeros((_PATCH, _PATCH), np.uint8)
+        return unknown
     low = np.clip(points[:468].min(0), 0, None).astype(int)
     high = points[:468].max(0).astype(int) + 1
     face = image[low[1] : high[1], low[0] : high[0]]
     if min(face.shape[:2]) < 8:
-        return np.nan, np.nan, np.nan, np.zeros((_PATCH, _PATCH), np.uint8)
+        return unknown
     grey = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (128, 128), interpolation=cv2.INTER_AREA).astype(float)
     detail = cv2.Laplacian(small, cv2.CV_64F).std() / (small.std() + 1e-3)
     clipped = float(((grey < 8) | (grey > 247)).mean())
-    return float(grey.mean()) / 255, clipped, float(detail), _mouth(image, points)
+    return float(grey.mean()) / 255, clipped, float(detail), _lips(image, points)
 
 
-def _mouth(image: _Image, points: np.ndarray) -> UInt8[np.ndarray, "16 16"]:
-    centre = points[[13, 14, 61, 291]].mean(0)
-    line = points[291] - points[61]
-    eyes = np.linalg.norm(points[263] - points[33])
-    roll = float(np.arctan2(line[1], line[0]))
-    roi = Roi(float(centre[0]), float(centre[1]), 0.9 * float(eyes), roll)
+def _lips(
+    image: _Image, points: Float[np.ndarray, "478 2"]
+) -> tuple[float, float, float]:
+    """Return the mean Lab colour of the lips minus that of the skin around them."""
+    outer, inner = points[list(OUTER_LIPS)], points[list(INNER_LIPS)]
+    middle = outer.mean(0)
+    side = 2.0 * float(np.ptp(outer, axis=0).max())
+    roi = Roi(float(middle[0]), float(middle[1]), max(side, 4.0), 0.0)
+    scale = _LIP_SIZE / roi.size
     cut = cv2.warpAffine(
-        image, roi.to_image(64), (64, 64), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        image,
+        roi.to_image(_LIP_SIZE),
+        (_LIP_SIZE, _LIP_SIZE),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
     )
-    grey = cv2.cvtColor(cut, cv2.COLOR_RGB2GRAY)
-    return cv2.resize(grey, (_PATCH, _PATCH), interpolation=cv2.INTER_AREA)
+    colour = cv2.cvtColor(cut.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+
+    def area(polygon: np.ndarray, grow: float) -> np.ndarray:
+        mask = np.zeros((_LIP_SIZE, _LIP_SIZE), np.uint8)
+        placed = (polygon - middle) * scale * grow + _LIP_SIZE / 2
+        return cv2.fillPoly(mask, [placed.astype(np.int32)], 1) > 0
+
+    lips = area(outer, 1.0) & ~area(inner, 1.0)
+    skin = area(outer, 1.7) & ~area(outer, 1.2)
+    if not lips.any() or not skin.any():
+        return np.nan, np.nan, np.nan
+    light, red, yellow = (colour[lips].mean(0) - colour[skin].mean(0)).tolist()
+    return light, red, yellow
 
 
 class _Background:
