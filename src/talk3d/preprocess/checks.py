@@ -168,7 +168,7 @@ def covered_mouth(
     Args:
         lips: Lab colour of the lips against the skin around them.
     """
-    known = np.isfinite(lips).all(-1)
+    known = np.asarray(np.isfinite(lips).all(-1))
     if not known.any():
         return known
     usual = np.median(lips[known], axis=0)
