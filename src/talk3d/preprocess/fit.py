@@ -45,7 +45,7 @@ class PoseConfig:
     """Standard deviation of a landmark, as a part of the face's width."""
     expression_sigma: float = 0.3
     """Prior standard deviation of expression weights."""
-    focal_sigma: float = 0.25
+    focal_sigma: float = 0.15
     """Prior standard deviation of the logarithm of the focal length."""
     huber: float = 2.0
     """Residuals beyond this many standard deviations count linearly."""
@@ -74,6 +74,10 @@ class FitState:
             translation=self.translation[frames],
             expression=self.expression[frames],
         )
+
+    def mean_size(self) -> float:
+        """Return the mean size of the head in the picture, pixels per world unit."""
+        return float((np.exp(self.log_focal) / self.translation[:, 2]).mean())
 
     def moved(
         self, step: Float[np.ndarray, "frames 59"], focal_step: float = 0.0

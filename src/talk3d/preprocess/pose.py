@@ -39,6 +39,7 @@ __all__ = [
 
 _TURN_AND_DEPTH = [0, 1, 2, 5]
 _POSE = [0, 1, 2, 3, 4, 5]
+_UNKNOWNS = 59
 _DIAGONAL_VIEW = np.radians(60)
 _FOCAL_RANGE = (2.5, 6.0)
 
@@ -138,6 +139,13 @@ def solve_track(
         expression=start.expression[keys],
     )
     shared = fit_shared(key_problem, key_start, float(np.log(focal)))
+    crop = shared.mean_size() * DEFAULT_RADIUS / DEFAULT_FOCAL
+    least, most = (np.log(limit * crop) for limit in _FOCAL_RANGE)
+    if not least <= shared.log_focal <= most:
+        bound = float(np.clip(shared.log_focal, least, most))
+        fixed = Problem(shape, points[keys], centre, replace(config, focal_sigma=1e-3))
+        still = np.zeros((len(keys), _UNKNOWNS))
+        shared = fit_shared(fixed, shared.moved(still, bound - shared.log_focal), bound)
     state = replace(
         start,
         log_focal=shared.log_focal,
@@ -207,10 +215,16 @@ def _refit(
 def plausible_focal(
     points: Float[np.ndarray, "frames 478 2"], size: tuple[int, int], shape: FaceShape
 ) -> float:
-    """Return a focal in pixels: 60 degrees diagonal, kept within 2.5..6 crops."""
+    """Return a likely focal length in pixels.
+
+    Landmarks say little about it, so the guess weighs: the geometric mean of a camera
+    that sees 60 degrees along the diagonal (right if the picture is not cropped) and
+    the prior's default view, within what the prior knows.
+    """
     width = np.median(np.linalg.norm(points[:, 454] - points[:, 234], axis=-1))
     unit = np.linalg.norm(shape.mean[454] - shape.mean[234])
     crop = width / unit * DEFAULT_RADIUS / DEFAULT_FOCAL
     diagonal = np.hypot(*size) / 2 / np.tan(_DIAGONAL_VIEW / 2)
     least, most = _FOCAL_RANGE
-    return float(np.clip(diagonal, least * crop, most * crop))
+    wide = np.clip(diagonal / crop, least, most)
+    return float(np.sqrt(wide * DEFAULT_FOCAL) * crop)

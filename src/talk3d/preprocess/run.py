@@ -58,7 +58,7 @@ from talk3d.video import VideoInfo, copy_sound, probe_video, read_audio, read_fr
 
 __all__ = ["PreprocessConfig", "preprocess"]
 
-VERSION = 2
+VERSION = 3
 _SIZES = (64, 512)
 _CACHE = "landmarks.npz"
 _EXAMPLES = 6
