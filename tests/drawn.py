@@ -50,7 +50,7 @@ def write_ball_corpus(path: Path, *, people: int = 4, views: int = 3, size: int 
     data["gaze"] = np.zeros((count, 4), np.float32)
     save_file(data, path / "shard-00000.safetensors")
     shard = {"file": "shard-00000.safetensors", "people": [0, people]}
-    info = {"format": 1, "size": size, "shards": [shard]}
+    info = {"format": 2, "size": size, "shards": [shard]}
     (path / "corpus.json").write_text(json.dumps(info))
     return path
 
@@ -80,6 +80,7 @@ def write_ball_subject(path: Path, *, frames: int = 60, size: int = 32) -> Subje
                 "rotation": np.stack([turn, 0 * turn, 0 * turn], 1),
                 "expression": np.zeros((frames, 53)),
                 "torso": np.zeros((frames, 3)),
+                "neck": np.tile(np.eye(4), (frames, 1, 1)),
                 "valid": np.ones(frames),
                 "crop": np.array([0.0, 0.0, size, 1.0]),
             },

@@ -31,7 +31,7 @@ from talk3d.checkpoint import write_atomically
 
 __all__ = ["ARRAYS", "AUDIO_RATE", "FORMAT", "Subject", "SubjectWriter"]
 
-FORMAT = 1
+FORMAT = 2
 AUDIO_RATE = 16_000
 GAP_SECONDS = 0.5
 TRAIN_PART = 0.8
@@ -45,6 +45,7 @@ ARRAYS: dict[str, tuple[int, ...]] = {
     "rotation": (3,),
     "expression": (53,),
     "torso": (3,),
+    "neck": (4, 4),
     "valid": (),
 }
 """Per-frame arrays and the shape of one row.
@@ -53,7 +54,8 @@ ARRAYS: dict[str, tuple[int, ...]] = {
 ``blink`` left, right, 0 open to 1 shut; ``gaze`` left yaw, pitch, right yaw, pitch in
 radians; ``rotation`` head yaw, pitch, roll relative to the mean of the video in
 radians; ``expression`` blend weights; ``torso`` where the head sits in the crop
-(column, row, log scale, relative to the mean); ``valid`` 1 where a face was found.
+(column, row, log scale, relative to the mean); ``neck`` motion of the head against the
+torso, see ``talk3d.neck``; ``valid`` 1 where a face was found.
 The array ``crop`` (x0, y0, side in source pixels, source scale) is one row.
 """
 

@@ -114,6 +114,7 @@ def write_subject(path: Path, frames: int = 120) -> Path:
         arrays |= {
             "landmarks": landmarks(opening, place),
             "expression": np.zeros((frames, 53)),
+            "neck": np.tile(np.eye(4), (frames, 1, 1)),
             "valid": np.ones(frames),
             "crop": np.array([0, 0, SIZE, 1.0]),
         }

@@ -30,6 +30,7 @@ def test_shards_have_the_format(corpus):
         "camera": (np.float32, (4, 25)),
         "expression": (np.float32, (4, 53)),
         "gaze": (np.float32, (4, 4)),
+        "neck": (np.float32, (4, 4, 4)),
         "person": (np.int64, (4,)),
         "traits": (np.float32, (4, data["traits"].shape[1])),
     }

@@ -53,6 +53,7 @@ from talk3d.preprocess.pose import (
 from talk3d.preprocess.report import html_page
 from talk3d.preprocess.smooth import steady_track
 from talk3d.preprocess.span import Span, choose_span
+from talk3d.preprocess.torso import neck_motions
 from talk3d.preprocess.track import Recording, load_recording, record, save_recording
 from talk3d.video import VideoInfo, copy_sound, probe_video, read_audio, read_frames
 
@@ -261,14 +262,16 @@ def _arrays(
     span: Span, track: HeadTrack, crop: Crop, shape: FaceShape
 ) -> dict[str, np.ndarray]:
     blink = blinks(span.landmarks)
+    camera = camera_labels(track, crop)
     return {
-        "camera": camera_labels(track, crop),
+        "camera": camera,
         "landmarks": to_crop(span.landmarks, crop),
         "blink": blink,
         "gaze": gaze_angles(span.landmarks, track, shape, blink),
         "rotation": head_rotation(track),
         "expression": track.expression,
         "torso": head_travel(track, crop),
+        "neck": neck_motions(camera),
         "valid": span.valid,
         "crop": np.array([crop.x, crop.y, crop.side, crop.scale]),
     }

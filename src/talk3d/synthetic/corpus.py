@@ -34,13 +34,13 @@ from talk3d.synthetic.people import make_person
 from talk3d.synthetic.renderer import Renderer
 from talk3d.synthetic.skull import Surface, skin_surface
 from talk3d.synthetic.traits import person_traits
-from talk3d.synthetic.view import Pose
+from talk3d.synthetic.view import Pose, head_motion
 
 __all__ = ["FORMAT", "CorpusConfig", "draw_camera", "person_seed", "write_corpus"]
 
 _log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 _PARTS = ["nothing", "skin", "lips", "mouth", "teeth", "eyes", "hair", "worn"]
 _DEFAULT_CAMERA_SHARE = 0.4
 _BACK_SHARE = 0.05
@@ -233,6 +233,7 @@ def _write_shard(
                 "camera": camera,
                 "expression": pose.expression,
                 "gaze": pose.gaze,
+                "neck": head_motion(pose.turn).astype(np.float32),
                 "person": np.int64(index),
                 "traits": traits,
             }

@@ -10,6 +10,7 @@ from types import TracebackType
 import numpy as np
 from jaxtyping import Float
 
+from talk3d.neck import FADE, LEAN
 from talk3d.synthetic.ambient import bake_occlusion, parallel_view
 from talk3d.synthetic.buffers import GBuffer, HairBuffer, MeshBuffer, make_noise
 from talk3d.synthetic.cards import join_cards
@@ -275,7 +276,8 @@ class Renderer:
             set_matrices(program, {"headTurn": pose.turn})
             crop = {"shell": hair.shell / CM_PER_UNIT, "hairline": hair.hairline}
             pivot = {"headPivot": to_world(NECK_PIVOT), "headMoves": 1.0}
-            set_uniforms(program, crop | pivot)
+            fade = {"neckFade": FADE, "neckLean": LEAN}
+            set_uniforms(program, crop | pivot | fade)
 
     def _draw_shadow(self, light: Light) -> np.ndarray:
         """Draw the key lamp's shadow map; return its projection."""

@@ -270,6 +270,7 @@ def _subject_arrays(
         "rotation": show.turn - show.turn.mean(0),
         "expression": show.expression,
         "torso": torso - torso.mean(0),
+        "neck": np.stack([head_motion(turn) for turn in arrays["turn"]]),
         "valid": np.ones(frames),
         "crop": np.array([0, 0, size, 1.0]),
     }

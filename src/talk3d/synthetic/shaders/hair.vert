@@ -14,8 +14,8 @@ out vec4 C;
 
 void main() {
   P = movePoint(position);
-  S = moveDirection(tangent, position.y);
-  N = moveDirection(normal, position.y);
+  S = moveDirection(tangent, position);
+  N = moveDirection(normal, position);
   H = card;
   C = colour;
   gl_Position = toClip * vec4(P, 1.0);

@@ -1,16 +1,18 @@
-// Turns the head about the base of the skull; the neck follows by height.
+// Turns the head about the base of the skull; the neck follows, see talk3d.neck.
 uniform mat3 headTurn;
 uniform vec3 headPivot;
 uniform float headMoves; // 1 for the head and what it wears, 0 for the torso
+uniform vec2 neckFade; // leaning heights between which the turn fades in
+uniform float neckLean;
 
-const vec2 NECK = vec2(-13.5, -6.5) / 40.0; // the turn fades in between, world units
-
-float headWeight(float y) { return headMoves * smoothstep(NECK.x, NECK.y, y); }
-
-vec3 movePoint(vec3 p) {
-  return mix(p, headTurn * (p - headPivot) + headPivot, headWeight(p.y));
+float headWeight(vec3 p) {
+  return headMoves * smoothstep(neckFade.x, neckFade.y, p.y + neckLean * p.z);
 }
 
-vec3 moveDirection(vec3 d, float y) {
-  return normalize(mix(d, headTurn * d, headWeight(y)));
+vec3 movePoint(vec3 p) {
+  return mix(p, headTurn * (p - headPivot) + headPivot, headWeight(p));
+}
+
+vec3 moveDirection(vec3 d, vec3 p) {
+  return normalize(mix(d, headTurn * d, headWeight(p)));
 }

@@ -20,7 +20,7 @@ flat out int partId;
 void main() {
   float crop = shell * smoothstep(-0.4, 2.2, region.y + hairline);
   P = movePoint(position + normal * crop);
-  N = moveDirection(normal, position.y);
+  N = moveDirection(normal, position);
   R = rest;
   T = uv;
   A = region;
