@@ -48,6 +48,7 @@ def write_ball_corpus(path: Path, *, people: int = 4, views: int = 3, size: int 
     data["part"] = (data["image"][..., 3] > 0).astype(np.uint8)
     data["expression"] = np.zeros((count, 53), np.float32)
     data["gaze"] = np.zeros((count, 4), np.float32)
+    data["neck"] = np.tile(np.eye(4, dtype=np.float32), (count, 1, 1))
     save_file(data, path / "shard-00000.safetensors")
     shard = {"file": "shard-00000.safetensors", "people": [0, people]}
     info = {"format": 2, "size": size, "shards": [shard]}

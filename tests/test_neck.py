@@ -5,17 +5,9 @@ import math
 import numpy as np
 import torch
 
-from talk3d.neck import head_share, rest_points
+from talk3d.neck import head_share, posed_points, rest_points
 from talk3d.synthetic.head import rotation
 from talk3d.synthetic.view import head_motion
-
-
-def _moved(rest: torch.Tensor, neck: torch.Tensor) -> torch.Tensor:
-    """Turn the head as a mesh does, seen from the head frame."""
-    turned = rest @ neck[:3, :3].T + neck[:3, 3]
-    share = head_share(rest)[:, None]
-    mixed = rest.lerp(turned, share)
-    return (mixed - neck[:3, 3]) @ neck[:3, :3]
 
 
 def test_the_inverse_finds_every_point_of_a_turned_body() -> None:
@@ -23,7 +15,7 @@ def test_the_inverse_finds_every_point_of_a_turned_body() -> None:
     around = torch.tensor([0.4, 0.8, 0.5])  # neck, head and shoulders, not the air
     rest = (torch.rand(500, 3, generator=chance) - 0.5) * around
     neck = torch.tensor(head_motion(rotation(0.12, -0.08, 0.06))).float()
-    found = rest_points(_moved(rest, neck)[None], neck[None])[0]
+    found = rest_points(posed_points(rest[None], neck[None]), neck[None])[0]
     assert (found - rest).norm(dim=-1).max() < 2.5e-3
 
 

@@ -27,7 +27,7 @@ from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.generator import Generator
 from talk3d.frames import driving_signals
 from talk3d.motion import continued
-from talk3d.person import PERSONAL, Person
+from talk3d.person import PERSONAL, Person, enlarged, reduced
 from talk3d.precision import body_precision
 
 __all__ = ["Avatar", "View", "load_avatar", "save_avatar"]
@@ -90,6 +90,8 @@ class Avatar:
     """The background of the recording."""
     camera: Float[Tensor, "frames 25"]
     """Cameras of the recording in the head frame."""
+    neck: Float[Tensor, "frames 4 4"]
+    """Motion of the head against the torso in the recording, see ``talk3d.neck``."""
     eye: Float[Tensor, "frames 6"]
     """Blink and gaze of the recording."""
     rotation: Float[Tensor, "frames 3"]
@@ -113,6 +115,7 @@ class Avatar:
             animator=animator,
             plate=torch.from_numpy(subject.plate().copy()).permute(2, 0, 1),
             camera=torch.from_numpy(subject.arrays["camera"]),
+            neck=torch.from_numpy(subject.arrays["neck"]),
             eye=eye,
             rotation=rotation,
             landmark=landmark,
@@ -152,7 +155,7 @@ class Avatar:
         cameras = _seen_from(view, motion.mix_cameras(self.camera), self.camera)
         return self.render(
             wave,
-            cameras,
+            (cameras, motion.mix(self.neck.flatten(1)).unflatten(1, (4, 4))),
             (eye, motion.mix(self.rotation), motion.mix(self.landmark)),
         )
 
@@ -167,26 +170,30 @@ class Avatar:
         """
         index = torch.arange(frames.start, frames.stop)
         signals = (self.eye[index], self.rotation[index], self.landmark[index])
-        return self.render(wave, self.camera[index], signals, first=frames.start)
+        poses = self.camera[index], self.neck[index]
+        return self.render(wave, poses, signals, first=frames.start)
 
     @torch.inference_mode()
     def render(
         self,
         wave: Float[np.ndarray, " samples"],
-        cameras: Float[Tensor, "frames 25"],
+        poses: tuple[Float[Tensor, "frames 25"], Float[Tensor, "frames 4 4"]],
         signals: tuple[Tensor, Tensor, Tensor],
         *,
         first: int = 0,
     ) -> Iterator[UInt8[np.ndarray, "size size 4"]]:
-        """Yield frames for given sound, cameras and eye, rotation, landmark signals.
+        """Yield frames for given sound, poses and eye, rotation, landmark signals.
+
+        The poses are camera labels and neck motions.
 
         ``first`` is the frame of the sound at which the signals begin.
         """
         features = log_mel(torch.from_numpy(np.asarray(wave, np.float32)), MelConfig())
-        generator = self.generator
+        generator, (cameras, necks) = self.generator, poses
         tokens = self.animator.config.tokens
         with body_precision():
-            encoded = self.animator.encode(self.identity)
+            size = self.animator.config.unet.plane_size
+            encoded = self.animator.encode(reduced(self.identity, size))
         for rows in torch.arange(len(cameras)).split(_BATCH):
             windows = audio_windows(
                 features,
@@ -199,7 +206,10 @@ class Avatar:
                 token = self.animator.tokens(driving).float()
                 offset = self.animator.decode(encoded, token).float()
             samples = generator.sampling()
-            rendering = generator.render(offset + self.identity, cameras[rows], samples)
+            planes = enlarged(offset, self.identity.shape[-1]) + self.identity
+            rendering = generator.render(
+                planes, cameras[rows], samples, neck=necks[rows]
+            )
             with body_precision():
                 picture = generator.upsample(
                     rendering, self.w.expand(len(rows), -1, -1)
@@ -218,7 +228,7 @@ def save_avatar(
             state[f"{_GENERATOR}{name}"] = value
     state |= {"identity": avatar.identity, "w": avatar.w}
     state = half_precision(state)
-    for name in ("camera", "eye", "rotation", "landmark", "plate"):
+    for name in ("camera", "neck", "eye", "rotation", "landmark", "plate"):
         state[f"{_MOTION}{name}"] = getattr(avatar, name)
     save_model(
         path,

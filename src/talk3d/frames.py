@@ -42,6 +42,8 @@ class FrameBatch:
     """Blend weights."""
     gaze: Float[Tensor, "batch 4"]
     """Left yaw, pitch, right yaw, pitch in radians."""
+    neck: Float[Tensor, "batch 4 4"]
+    """Motion of the head against the torso, see ``talk3d.neck``."""
     frame: Int[Tensor, " batch"]
     """Index in the subject."""
 
@@ -92,6 +94,7 @@ class FrameStore:
             camera=torch.from_numpy(arrays["camera"][index]),
             expression=torch.from_numpy(arrays["expression"][index]),
             gaze=torch.from_numpy(arrays["gaze"][index]),
+            neck=torch.from_numpy(arrays["neck"][index]),
             frame=torch.tensor(index),
         )
 

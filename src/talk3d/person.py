@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from talk3d.checkpoint import file_sha256, half_precision, load_model, save_model
 from talk3d.eg3d.condition import condition_vector
@@ -18,15 +19,20 @@ from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.generator import Generator
 
 __all__ = [
+    "DETAIL",
     "PERSONAL",
     "Person",
     "average_person",
+    "enlarged",
     "load_person",
     "person_from_state",
     "person_state",
+    "reduced",
     "save_person",
 ]
 
+DETAIL = 2
+"""Resolution of a person's detail over that of the network's planes."""
 PERSONAL = "personal: belongs to the person shown"
 """Licence of files that show a person."""
 _PREFIX = "generator."
@@ -42,8 +48,9 @@ class Person:
     """Identity code."""
     offset: Float[Tensor, "1 layers w"]
     """W+ offset, shared by all frames."""
-    detail: Float[Tensor, "3 channels height width"]
-    """Added to all planes: what the network's weights are slow to say of the person."""
+    detail: Float[Tensor, "3 channels fine fine"]
+    """Added to all planes, at ``DETAIL`` times their resolution: what the network is
+    too coarse to say of the person."""
 
     def styles(
         self, expression: Float[Tensor, "batch 53"], gaze: Float[Tensor, "batch 4"]
@@ -55,9 +62,9 @@ class Person:
 
     def planes(
         self, w: Float[Tensor, "batch layers w"]
-    ) -> Float[Tensor, "batch 3 channels height width"]:
-        """Return the person's tri-planes for style vectors."""
-        return self.generator.planes(w) + self.detail
+    ) -> Float[Tensor, "batch 3 channels fine fine"]:
+        """Return the person's tri-planes for style vectors, as fine as the detail."""
+        return enlarged(self.generator.planes(w), self.detail.shape[-1]) + self.detail
 
     def neutral(self) -> Float[Tensor, "1 layers w"]:
         """Return the style vectors with sealed lips and straight gaze."""
@@ -69,9 +76,32 @@ def average_person(generator: Generator) -> Person:
     z = generator.z_avg.clone()[None]
     layers, width = generator.num_layers, generator.config.w_dim
     rules = generator.config
-    size = rules.plane_size
-    detail = torch.zeros(3, rules.plane_channels, size, size)
+    size = DETAIL * rules.plane_size
+    detail = _fast(torch.zeros(1, 3, rules.plane_channels, size, size))[0]
     return Person(generator, z, torch.zeros(1, layers, width), detail)
+
+
+def enlarged(
+    planes: Float[Tensor, "batch 3 channels height width"], size: int
+) -> Float[Tensor, "batch 3 channels size size"]:
+    """Return planes at another resolution, bilinear."""
+    flat = functional.interpolate(
+        planes.flatten(1, 2), size=(size, size), mode="bilinear"
+    )
+    return flat.unflatten(1, (3, -1))
+
+
+def reduced(
+    planes: Float[Tensor, "3 channels fine fine"], size: int
+) -> Float[Tensor, "3 channels size size"]:
+    """Return planes at a lower resolution, each pixel the mean of those it covers."""
+    return functional.interpolate(planes, size=(size, size), mode="area")
+
+
+def _fast(planes: Tensor) -> Tensor:
+    """Return planes with a pixel's features side by side in memory."""
+    flat = planes.flatten(1, 2).contiguous(memory_format=torch.channels_last)
+    return flat.unflatten(1, (3, -1))
 
 
 def save_person(path: Path, person: Person, *, subject: Path, prior: Path) -> None:
@@ -119,5 +149,5 @@ def person_from_state(config: dict[str, Any], state: dict[str, Tensor]) -> Perso
     }
     generator.load_state_dict(weights)
     generator.requires_grad_(False)
-    codes = (state[name].float() for name in ("z", "offset", "detail"))
-    return Person(generator, *codes)
+    z, offset, detail = (state[name].float() for name in ("z", "offset", "detail"))
+    return Person(generator, z, offset, _fast(detail[None])[0])

@@ -25,9 +25,9 @@ from torch.nn import functional
 from talk3d.checkpoint import write_atomically
 from talk3d.dataset import Subject
 from talk3d.eg3d.condition import condition_vector
+from talk3d.eg3d.depths import Sampling
 from talk3d.eg3d.generator import Generator, Rendering, load_generator
 from talk3d.eg3d.train import LINEAR_RATE, parameter_groups
-from talk3d.eg3d.volume import Sampling
 from talk3d.frames import FrameBatch, FrameStore
 from talk3d.losses import (
     PatchDiscriminator,
@@ -72,7 +72,7 @@ class PersonalizeConfig:
     """Weight that holds unseen sides to the inverted prior."""
     adversary: float = 0.0
     """Weight of the patch adversary in the second half of tuning; 0 turns it off."""
-    samples: tuple[int, int] = (10, 10)
+    samples: tuple[int, int] = (16, 8)
     """Coarse and fine samples of a ray."""
     checkpoint_steps: int = 200
     """Steps between checkpoints."""
@@ -246,7 +246,7 @@ def _render(
         w = person.styles(batch.expression, batch.gaze)
         planes = person.planes(w)
     samples = Sampling(*config.samples, generator=chance)
-    rendering = person.generator.render(planes, batch.camera, samples)
+    rendering = person.generator.render(planes, batch.camera, samples, neck=batch.neck)
     return _View(w, planes, rendering)
 
 

@@ -10,16 +10,15 @@ from talk3d import checkpoint
 from talk3d.camera import camera_rays, orbit_label
 from talk3d.eg3d import volume
 from talk3d.eg3d.config import GeneratorConfig
+from talk3d.eg3d.depths import Sampling
 from talk3d.eg3d.generator import (
     Generator,
     Rendering,
-    ffhq512,
     load_generator,
     save_generator,
-    small,
 )
+from talk3d.eg3d.presets import ffhq512, small
 from talk3d.eg3d.superres import SuperResolutionConfig
-from talk3d.eg3d.volume import Sampling
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import load_file
 
 from talk3d.camera import camera_rays
-from talk3d.eg3d.generator import Generator, ffhq512
+from talk3d.eg3d.depths import Sampling
+from talk3d.eg3d.generator import Generator
+from talk3d.eg3d.presets import ffhq512
 from talk3d.eg3d.superres import SuperResolutionConfig
-from talk3d.eg3d.volume import Sampling
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from talk3d.eg3d import volume
-from talk3d.eg3d.volume import Rays, Sampling, VolumeConfig
+from talk3d.eg3d import depths, volume
+from talk3d.eg3d.depths import Rays, Sampling
+from talk3d.eg3d.volume import VolumeConfig
 
 
 def _weights_by_hand(density, lengths):
@@ -132,7 +133,7 @@ def test_fine_samples_sharpen_the_surface():
 
 def test_given_depths_are_marched_as_drawn_ones():
     rays = _rays(20)
-    t = volume.stratified_depths(rays.near, rays.far, Sampling(16, 0))
+    t = depths.stratified_depths(rays.near, rays.far, Sampling(16, 0))
     drawn = volume.march_cells(
         _ball, rays, Sampling(16, 0), rules=VolumeConfig(sharpness=30.0)
     )
@@ -160,7 +161,7 @@ def test_rays_do_not_depend_on_each_other():
 def test_the_midpoint_rule_sums_features_of_neighbours():
     rays = _rays(6)
     sampling = Sampling(9, 0)
-    t = volume.inclusive_depths(rays.near, rays.far, sampling)
+    t = depths.inclusive_depths(rays.near, rays.far, sampling)
     points = rays.origins[..., None, :] + t[..., None] * rays.directions[..., None, :]
     raw, features = torch.sin(9 * points).sum(-1), torch.cos(7 * points)
 
@@ -197,10 +198,10 @@ def test_a_white_background_shines_where_nothing_is(march):
 
 def test_published_depths_include_both_ends_and_jitter_one_step():
     near, far = torch.full((1, 4), 2.25), torch.full((1, 4), 3.3)
-    t = volume.inclusive_depths(near, far, Sampling(48, 0))
+    t = depths.inclusive_depths(near, far, Sampling(48, 0))
     torch.testing.assert_close(t[0, 0], torch.linspace(2.25, 3.3, 48))
     chance = torch.Generator().manual_seed(0)
-    jittered = volume.inclusive_depths(near, far, Sampling(48, 0, generator=chance))
+    jittered = depths.inclusive_depths(near, far, Sampling(48, 0, generator=chance))
     step = 1.05 / 47
     assert (jittered >= t).all()
     assert (jittered <= t + step + 1e-6).all()
@@ -212,7 +213,7 @@ def test_stratified_depths_lie_one_in_each_bin(samples, seed):
     near, far = torch.full((1, 3), 1.0), torch.full((1, 3), 2.0)
     chance = torch.Generator().manual_seed(seed)
     for generator in (None, chance):
-        t = volume.stratified_depths(
+        t = depths.stratified_depths(
             near, far, Sampling(samples, 0, generator=generator)
         )
         bins = ((t - 1) * samples).floor()
@@ -258,7 +259,7 @@ def test_importance_depths_invert_the_cumulated_weight(seed):
     chance = torch.Generator().manual_seed(seed)
     weights = torch.rand(1, 1, 10, generator=chance, dtype=torch.float64) ** 8
     edges = torch.rand(1, 1, 11, generator=chance, dtype=torch.float64).cumsum(-1)
-    found = volume.importance_depths(edges, weights, Sampling(10, 25))[0, 0]
+    found = depths.importance_depths(edges, weights, Sampling(10, 25))[0, 0]
     padded = [0.0, *weights[0, 0].tolist(), 0.0]
     wide = []
     for i in range(1, 11):
@@ -279,12 +280,12 @@ def test_published_importance_depths_end_half_a_sample_early():
     t = torch.linspace(0, 1, 11)[None, None]
     weights = torch.zeros(1, 1, 10)
     weights[..., 5] = 1.0
-    depths = volume.midpoint_importance_depths(t, weights, Sampling(11, 200))
+    found = depths.midpoint_importance_depths(t, weights, Sampling(11, 200))
     # The first 9 of the 10 midpoints are bins: 0.05 to 0.85.
-    assert depths.min() >= 0.05 - 1e-6
-    assert depths.max() <= 0.85 + 1e-6
+    assert found.min() >= 0.05 - 1e-6
+    assert found.max() <= 0.85 + 1e-6
     # The weight belongs to 0.5..0.6 and is put half a step nearer.
-    assert abs(depths.median() - 0.5) < 0.01
+    assert abs(found.median() - 0.5) < 0.01
 
 
 def test_weights_have_true_gradients():

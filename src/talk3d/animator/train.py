@@ -28,7 +28,7 @@ from talk3d.animator.unet import UNetConfig
 from talk3d.audio import MelConfig, audio_windows, log_mel
 from talk3d.checkpoint import write_atomically
 from talk3d.dataset import Subject
-from talk3d.eg3d.volume import Sampling
+from talk3d.eg3d.depths import Sampling
 from talk3d.frames import FrameBatch, FrameStore, driving_signals
 from talk3d.losses import (
     PatchDiscriminator,
@@ -37,7 +37,7 @@ from talk3d.losses import (
     train_critic,
     weighted_l1,
 )
-from talk3d.person import Person
+from talk3d.person import Person, enlarged, reduced
 from talk3d.precision import body_precision
 
 __all__ = ["AnimatorTrainConfig", "Drivers", "train_animator"]
@@ -77,7 +77,7 @@ class AnimatorTrainConfig:
     the first stage."""
     adversary: float = 0.01
     """Weight of the patch adversary in the second half; 0 turns it off."""
-    samples: tuple[int, int] = (10, 10)
+    samples: tuple[int, int] = (16, 8)
     """Coarse and fine samples of a ray."""
     checkpoint_steps: int = 200
     """Steps between checkpoints."""
@@ -260,9 +260,11 @@ def _raw_step(
     """Compare raw renderings with the shrunken video."""
     batch = store.draw(config.raw_frames, generator=chance)
     with body_precision(config.half):
-        planes = _offset(run, batch, drivers, config, chance) + run.identity
+        planes = _moved(run, batch, drivers, config, chance)
     samples = Sampling(*config.samples, generator=chance)
-    raw = run.person.generator.render(planes, batch.camera, samples).picture()
+    generator = run.person.generator
+    rendering = generator.render(planes, batch.camera, samples, neck=batch.neck)
+    raw = rendering.picture()
     terms = {"raw": _raw_error(raw, batch, config)}
     _descend(run, terms)
     return terms
@@ -279,9 +281,9 @@ def _picture_step(
     batch = store.draw(config.picture_frames, generator=chance)
     generator = run.person.generator
     with body_precision(config.half):
-        planes = _offset(run, batch, drivers, config, chance) + run.identity
+        planes = _moved(run, batch, drivers, config, chance)
     samples = Sampling(*config.samples, generator=chance)
-    rendering = generator.render(planes, batch.camera, samples)
+    rendering = generator.render(planes, batch.camera, samples, neck=batch.neck)
     w = run.person.neutral().expand(len(planes), -1, -1)
     with body_precision(config.half):
         result = generator.upsample(rendering, w)
@@ -322,21 +324,24 @@ def _weight(batch: FrameBatch, config: AnimatorTrainConfig) -> Tensor:
     return 1 + config.mouth_weight * batch.mouth + config.eye_weight * batch.eyes
 
 
-def _offset(
+def _moved(
     run: _Run,
     batch: FrameBatch,
     drivers: Drivers,
     config: AnimatorTrainConfig,
     chance: torch.Generator,
 ) -> Float[Tensor, "batch 3 c h w"]:
+    """Return the planes of the frames: the identity's, moved by what drives them."""
     shift = 0.02 * (torch.rand((), generator=chance).item() - 0.5)
     driving = drivers.batch(batch.frame, run.animator, shift=shift)
     tokens = run.animator.tokens(driving).float()
     tokens = perturb_tokens(
         tokens, drop=0.0, noise=config.token_noise, generator=chance
     )
-    encoded = run.animator.encode(run.identity)
-    return run.animator.decode(encoded, tokens).float()
+    size = run.animator.config.unet.plane_size
+    encoded = run.animator.encode(reduced(run.identity, size))
+    offset = run.animator.decode(encoded, tokens).float()
+    return enlarged(offset, run.identity.shape[-1]) + run.identity
 
 
 def _descend(run: _Run, terms: dict[str, Tensor]) -> None:

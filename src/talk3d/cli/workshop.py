@@ -145,7 +145,7 @@ def prior_train(
         init: run folder whose weights a new run starts from.
     """
     from talk3d.eg3d.corpus import Corpus
-    from talk3d.eg3d.generator import small
+    from talk3d.eg3d.presets import small
     from talk3d.eg3d.train import PriorTrainConfig, load_weights, train_prior
 
     config = PriorTrainConfig(

@@ -16,7 +16,9 @@ from torch import Tensor
 
 __all__ = ["Corpus", "CorpusBatch"]
 
-_FIELDS = ("image", "depth", "part", "camera", "expression", "gaze", "person")
+_FIELDS = (
+    "image", "depth", "part", "camera", "expression", "gaze", "neck", "person"
+)  # fmt: skip
 _DTYPES = {"U8": "u1", "F16": "<f2", "F32": "<f4", "I64": "<i8"}
 
 
@@ -38,6 +40,8 @@ class CorpusBatch:
     """Blend weights relative to the sealed neutral."""
     gaze: Float[Tensor, "batch 4"]
     """Left yaw, pitch, right yaw, pitch in radians."""
+    neck: Float[Tensor, "batch 4 4"]
+    """Motion of the head against the torso, see ``talk3d.neck``."""
     person: Int[Tensor, " batch"]
     """Index of the person."""
 
@@ -71,6 +75,12 @@ class Corpus:
             raise FileNotFoundError(message)
         info = json.loads((path / "corpus.json").read_text())
         shards = tuple(_map_shard(path / shard["file"]) for shard in info["shards"])
+        if any(name not in shard for shard in shards for name in _FIELDS):
+            message = (
+                f"the corpus {path} was made by another version of talk3d: render it"
+                " again with talk3d synth corpus"
+            )
+            raise ValueError(message)
         starts = np.cumsum([0, *(len(shard["person"]) for shard in shards)])
         person = np.concatenate([shard["person"] for shard in shards])
         traits = _traits(person, shards)
@@ -103,6 +113,7 @@ class Corpus:
             camera=data["camera"].float(),
             expression=data["expression"].float(),
             gaze=data["gaze"].float(),
+            neck=data["neck"].float(),
             person=data["person"].long(),
         )
 

@@ -11,6 +11,7 @@ Module names follow the published EG3D checkpoints. Convolutions run in the dtyp
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,61 +25,22 @@ from talk3d.checkpoint import half_precision, load_model, save_model
 from talk3d.eg3d import volume
 from talk3d.eg3d.backbone import Backbone, Decoder, Synthesis
 from talk3d.eg3d.config import GeneratorConfig
+from talk3d.eg3d.depths import Rays, Sampling
+from talk3d.eg3d.proposal import march_proposed
 from talk3d.eg3d.stylegan2 import BlockConfig, Mapping, body_dtype
-from talk3d.eg3d.superres import SuperResolution, SuperResolutionConfig
+from talk3d.eg3d.superres import SuperResolution
 from talk3d.eg3d.triplane import sample_planes
-from talk3d.eg3d.volume import Sampling, VolumeConfig
+from talk3d.neck import rest_points
 
 __all__ = [
     "Generator",
     "Rendering",
-    "ffhq512",
     "load_generator",
     "save_generator",
-    "small",
 ]
 
 _OUTSIDE = -30.0
 _TRAINING_KEYS = ("dataset_label_std",)
-
-
-def small() -> GeneratorConfig:
-    """Return the default for CPUs: planes 128, picture 256, 7 M parameters."""
-    return GeneratorConfig(superres=SuperResolutionConfig(alpha=True))
-
-
-def ffhq512() -> GeneratorConfig:
-    """Return the sizes of the published ffhq512-128 network."""
-    return GeneratorConfig(
-        z_dim=512,
-        w_dim=512,
-        condition_dims=(25,),
-        condition_scales=(1.0,),
-        norm_floor=1e-8,
-        mapping_rate=0.01,
-        plane_size=256,
-        width_base=32768,
-        width_max=512,
-        upsampling="official",
-        noise=True,
-        decoder_activation="softplus",
-        neural_size=128,
-        volume=VolumeConfig(
-            axes="official",
-            march="midpoint",
-            interval=(2.25, 3.3),
-            sharpness=1.0,
-            train_samples=(48, 48),
-            samples=(48, 48),
-        ),
-        superres=SuperResolutionConfig(
-            input_size=128,
-            widths=(256, 128),
-            upsampling="official",
-            clamp=256.0,
-            alpha=False,
-        ),
-    )
 
 
 @dataclass(frozen=True)
@@ -230,6 +192,8 @@ class Generator(nn.Module):
         origins: Float[Tensor, "batch rays 3"],
         directions: Float[Tensor, "batch rays 3"],
         samples: Sampling,
+        *,
+        neck: Float[Tensor, "batch 4 4"] | None = None,
     ) -> tuple[
         Float[Tensor, "batch rays c"],
         Float[Tensor, "batch rays"],
@@ -242,13 +206,19 @@ class Generator(nn.Module):
             origins: where the rays start, world units.
             directions: unit vectors.
             samples: where to evaluate the field.
+            neck: motion of the head against the torso, see ``talk3d.neck``; none:
+                at rest.
         """
         rules = self.config.volume
         rays = self._rays(origins, directions)
         if rules.march == "midpoint":
-            field = functools.partial(self.query, planes)
+            field = self._field(planes, neck)
             return volume.march_midpoint(field, rays, samples, rules=rules)
-        return self._by_item(planes, rays, [samples] * len(origins))
+
+        def marched(field: volume.Field, ray: Rays, _item: int) -> volume.Marched:
+            return volume.march_cells(field, ray, samples, rules=rules)
+
+        return self._by_item(planes, rays, neck, marched)
 
     def march(
         self,
@@ -256,6 +226,8 @@ class Generator(nn.Module):
         origins: Float[Tensor, "batch rays 3"],
         directions: Float[Tensor, "batch rays 3"],
         depths: Float[Tensor, "batch rays samples"],
+        *,
+        neck: Float[Tensor, "batch 4 4"] | None = None,
     ) -> Rendering:
         """Render a square image of rays, row by row, at given depths.
 
@@ -264,9 +236,15 @@ class Generator(nn.Module):
             origins: where the rays start, world units.
             directions: unit vectors.
             depths: where to evaluate the field, distance along the ray.
+            neck: motion of the head against the torso; none: at rest.
         """
+        rules = self.config.volume
+
+        def marched(field: volume.Field, ray: Rays, item: int) -> volume.Marched:
+            return volume.march_cells(field, ray, depths[item : item + 1], rules=rules)
+
         rays = self._rays(origins, directions)
-        return _squared(*self._by_item(planes, rays, list(depths.split(1))))
+        return _squared(*self._by_item(planes, rays, neck, marched))
 
     def render(
         self,
@@ -274,6 +252,7 @@ class Generator(nn.Module):
         label: Float[Tensor, "batch 25"],
         samples: Sampling,
         *,
+        neck: Float[Tensor, "batch 4 4"] | None = None,
         size: int | None = None,
     ) -> Rendering:
         """Render the whole image of a camera.
@@ -282,10 +261,23 @@ class Generator(nn.Module):
             planes: tri-planes.
             label: camera labels.
             samples: where to evaluate the field.
+            neck: motion of the head against the torso; none: at rest.
             size: pixels per side; none: the configuration's.
         """
-        origins, directions = camera_rays(label, size or self.config.neural_size)
-        return _squared(*self.render_rays(planes, origins, directions, samples))
+        size, rules = size or self.config.neural_size, self.config.volume
+        origins, directions = camera_rays(label, size)
+        few = rules.proposal_size
+        if few is None or size <= few or size % few:
+            return _squared(
+                *self.render_rays(planes, origins, directions, samples, neck=neck)
+            )
+        scouts = self._rays(*camera_rays(label, few)).items()
+
+        def marched(field: volume.Field, ray: Rays, item: int) -> volume.Marched:
+            return march_proposed(field, ray, scouts[item], samples, rules=rules)
+
+        rays = self._rays(origins, directions)
+        return _squared(*self._by_item(planes, rays, neck, marched))
 
     def upsample(
         self, rendering: Rendering, w: Float[Tensor, "batch layers w"]
@@ -299,22 +291,29 @@ class Generator(nn.Module):
         raw = rendering.picture() if matte else rendering.features[:, :3]
         return self.superresolution(rendering.features, raw, w[:, -1])
 
+    def _field(
+        self,
+        planes: Float[Tensor, "batch 3 c height width"],
+        neck: Float[Tensor, "batch 4 4"] | None,
+    ) -> volume.Field:
+        """Return what is at points of the head frame."""
+        if neck is None:
+            return functools.partial(self.query, planes)
+        return lambda points: self.query(planes, rest_points(points, neck))
+
     def _by_item(
         self,
         planes: Tensor,
-        rays: volume.Rays,
-        samples: list[Sampling] | list[Tensor],
+        rays: Rays,
+        neck: Tensor | None,
+        march: Callable[[volume.Field, Rays, int], volume.Marched],
     ) -> volume.Marched:
-        """March by cells item by item: large intermediate results cost page faults."""
+        """March item by item: large intermediate results cost page faults."""
+        necks = [None] * len(planes) if neck is None else neck.split(1)
         marched = [
-            volume.march_cells(
-                functools.partial(self.query, item),
-                ray,
-                sample,
-                rules=self.config.volume,
-            )
-            for item, ray, sample in zip(
-                planes.split(1), rays.items(), samples, strict=True
+            march(self._field(one, motion), ray, item)
+            for item, (one, motion, ray) in enumerate(
+                zip(planes.split(1), necks, rays.items(), strict=True)
             )
         ]
         features, depth, alpha = (
@@ -322,13 +321,13 @@ class Generator(nn.Module):
         )
         return features, depth, alpha
 
-    def _rays(self, origins: Tensor, directions: Tensor) -> volume.Rays:
+    def _rays(self, origins: Tensor, directions: Tensor) -> Rays:
         rules = self.config.volume
         if rules.interval is None:
             near, far = volume.box_interval(origins, directions, box=rules.box)
         else:
             near, far = (torch.full_like(origins[..., 0], t) for t in rules.interval)
-        return volume.Rays(origins, directions, near, far)
+        return Rays(origins, directions, near, far)
 
 
 def _squared(features: Tensor, depth: Tensor, alpha: Tensor) -> Rendering:

@@ -80,7 +80,7 @@ def image_losses(
     origins, directions = camera_rays(batch.camera, size)
     near, far = box_interval(origins, directions, box=generator.config.volume.box)
     depths = guided_depths(batch.depth, near, far, generator=chance)
-    rendering = generator.march(planes, origins, directions, depths)
+    rendering = generator.march(planes, origins, directions, depths, neck=batch.neck)
     with body_precision(half):
         image = generator.upsample(rendering, w)
     image = image.float()

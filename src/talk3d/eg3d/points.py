@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from talk3d.camera import image_rays, project
 from talk3d.eg3d.corpus import CorpusBatch
+from talk3d.neck import posed_points, rest_points
 
 __all__ = ["PointTargets", "point_loss", "sample_points"]
 
@@ -35,7 +36,7 @@ class PointTargets:
     """What the field should be at points of each image."""
 
     points: Float[Tensor, "batch points 3"]
-    """World units; the surface points come first."""
+    """Where the points lie at rest, world units; the surface points come first."""
     occupied: Float[Tensor, "batch points"]
     """1 inside the person, 0 outside."""
     weight: Float[Tensor, "batch points"]
@@ -86,7 +87,7 @@ def sample_points(
     rays = [origins + directions * t[..., None] for t in offsets]
     box = 2 * HALF_BOX * torch.rand(count, pixels, 3, generator=generator) - HALF_BOX
     empty = _seen_empty(batch, box)
-    points = torch.cat([*rays, box], dim=1)
+    points = torch.cat([rest_points(torch.cat(rays, dim=1), batch.neck), box], dim=1)
     zero, one = torch.zeros_like(known), torch.ones_like(known)
     solid = known * torch.where(part == _HAIR, _OUTSIDE_FACTOR, 1.0)
     inside = (points.abs().amax(-1) < HALF_BOX).float()
@@ -140,12 +141,14 @@ def _draw_pixels(batch: CorpusBatch, pixels: int, generator: torch.Generator) ->
 def _seen_empty(
     batch: CorpusBatch, points: Float[Tensor, "batch points 3"]
 ) -> Bool[Tensor, "batch points"]:
-    """Tell which points some view of the pair sees to be in front of the surface."""
+    """Tell which points at rest some view of the pair sees to be before the surface."""
     order = torch.arange(len(points)) ^ 1
     order = torch.where(order < len(points), order, torch.arange(len(points)))
     same = (batch.person == batch.person[order])[:, None]
-    own = _empty_in_view(points, batch.camera, batch.depth)
-    other = _empty_in_view(points, batch.camera[order], batch.depth[order])
+    here, there = posed_points(points, batch.neck), batch.neck[order]
+    own = _empty_in_view(here, batch.camera, batch.depth)
+    turned = posed_points(points, there)
+    other = _empty_in_view(turned, batch.camera[order], batch.depth[order])
     return own | (other & same)
 
 

@@ -19,27 +19,31 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from talk3d.eg3d.depths import (
+    Rays,
+    Sampling,
+    importance_depths,
+    inclusive_depths,
+    midpoint_importance_depths,
+    stratified_depths,
+)
+
 __all__ = [
     "PLANE_AXES",
     "Field",
     "March",
     "Marched",
     "PlaneAxes",
-    "Rays",
-    "Sampling",
     "VolumeConfig",
     "box_interval",
     "cell_edges",
     "cell_weights",
-    "importance_depths",
-    "inclusive_depths",
     "march_cells",
+    "march_given",
     "march_midpoint",
-    "midpoint_importance_depths",
     "midpoint_weights",
     "plane_coordinates",
     "positive_density",
-    "stratified_depths",
 ]
 
 PlaneAxes = Literal["official", "xy_xz_zy", "xy_yz_zx"]
@@ -59,7 +63,6 @@ PLANE_AXES: dict[str, tuple[tuple[int, int], ...]] = {
 }
 """World axes (columns, rows) of the three planes, by convention."""
 
-_FLOOR = 0.01
 _NOTHING = 1e-6
 
 
@@ -83,6 +86,9 @@ class VolumeConfig:
     """Coarse and fine samples of a ray in training."""
     samples: tuple[int, int] = (12, 12)
     """Coarse and fine samples of a ray otherwise."""
+    proposal_size: int | None = None
+    """Pixels per side of the coarser image whose rays take the coarse samples for
+    all; none: every ray takes its own."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -102,48 +108,6 @@ class VolumeConfig:
                     " and no negative number of fine ones"
                 )
                 raise ValueError(message)
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """Where along the rays the field is evaluated."""
-
-    coarse: int
-    """Evenly spread samples."""
-    fine: int
-    """Samples placed where the coarse ones saw matter; 0 for none."""
-    generator: torch.Generator | None = None
-    """Draws jitter and fine positions; none: deterministic."""
-
-    def drawn(
-        self, like: Float[Tensor, "batch rays"], count: int
-    ) -> Float[Tensor, "batch rays count"] | None:
-        """Draw uniform numbers from 0 to 1, or nothing when deterministic."""
-        if self.generator is None:
-            return None
-        shape, device = (*like.shape, count), self.generator.device
-        numbers = torch.rand(shape, generator=self.generator, device=device)
-        return numbers.to(like)
-
-
-@dataclass(frozen=True)
-class Rays:
-    """Rays and the depths between which they are sampled, world units."""
-
-    origins: Float[Tensor, "batch rays 3"]
-    """Where they start."""
-    directions: Float[Tensor, "batch rays 3"]
-    """Unit vectors."""
-    near: Float[Tensor, "batch rays"]
-    """First depth."""
-    far: Float[Tensor, "batch rays"]
-    """Last depth."""
-
-    def items(self) -> "list[Rays]":
-        """Return the rays of each item by itself."""
-        parts = (self.origins, self.directions, self.near, self.far)
-        split = zip(*(part.split(1) for part in parts), strict=True)
-        return [Rays(*item) for item in split]
 
 
 def plane_coordinates(
@@ -181,36 +145,6 @@ def box_interval(
     nearest = -(origins * directions).sum(-1).clamp(max=0.0)
     hit = far > near
     return torch.where(hit, near, nearest), torch.where(hit, far, nearest)
-
-
-def inclusive_depths(
-    near: Float[Tensor, "batch rays"],
-    far: Float[Tensor, "batch rays"],
-    sampling: Sampling,
-) -> Float[Tensor, "batch rays coarse"]:
-    """Spread depths from near to far inclusive, as the published networks do.
-
-    Jitter pushes a depth by up to one step, the last one beyond ``far``.
-    """
-    count = sampling.coarse
-    steps = torch.arange(count, device=near.device, dtype=near.dtype)
-    jitter = sampling.drawn(near, count)
-    if jitter is not None:
-        steps = steps + jitter
-    return near[..., None] + (far - near)[..., None] * steps / (count - 1)
-
-
-def stratified_depths(
-    near: Float[Tensor, "batch rays"],
-    far: Float[Tensor, "batch rays"],
-    sampling: Sampling,
-) -> Float[Tensor, "batch rays coarse"]:
-    """Place one depth in each of equal bins, in the middle unless jittered."""
-    count = sampling.coarse
-    steps = torch.arange(count, device=near.device, dtype=near.dtype)
-    jitter = sampling.drawn(near, count)
-    offset = 0.5 if jitter is None else jitter
-    return near[..., None] + (far - near)[..., None] * (steps + offset) / count
 
 
 def cell_edges(
@@ -252,51 +186,6 @@ def midpoint_weights(
     return alpha * before
 
 
-def importance_depths(
-    edges: Float[Tensor, "batch rays edges"],
-    weights: Float[Tensor, "batch rays cells"],
-    sampling: Sampling,
-) -> Float[Tensor, "batch rays fine"]:
-    """Place depths where the weights are, by inverting their cumulated sum.
-
-    Weights are widened to the neighbours and get a floor, so a surface between two
-    samples is not missed. One depth lies in each of ``fine`` parts of equal weight.
-    """
-    padded = functional.pad(weights, (1, 1))
-    wide = torch.maximum(padded[..., 1:], padded[..., :-1])
-    wide = (wide[..., 1:] + wide[..., :-1]) / 2 + _FLOOR
-    total = functional.pad(wide.cumsum(-1), (1, 0))
-    total = total / total[..., -1:]
-    zero = torch.zeros_like(weights[..., 0])
-    parts = Sampling(sampling.fine, 0, generator=sampling.generator)
-    positions = stratified_depths(zero, zero + 1, parts)
-    return _inverted(total, edges, positions)
-
-
-def midpoint_importance_depths(
-    t: Float[Tensor, "batch rays samples"],
-    weights: Float[Tensor, "batch rays samples-1"],
-    sampling: Sampling,
-) -> Float[Tensor, "batch rays fine"]:
-    """Place depths as the published networks do, with their half-sample shift.
-
-    The weights sit half a sample nearer to the camera than their intervals, and the
-    far end gets no samples. Even positions include 0 and 1.
-    """
-    rows = weights.flatten(0, 1)[:, None]
-    rows = functional.max_pool1d(rows, 2, stride=1, padding=1)
-    rows = functional.avg_pool1d(rows, 2, stride=1)[:, 0] + _FLOOR
-    inner = rows.unflatten(0, weights.shape[:2])[..., 1:-1] + 1e-5
-    share = inner / inner.sum(-1, keepdim=True)
-    total = functional.pad(share.cumsum(-1), (1, 0))
-    middle = (t[..., 1:] + t[..., :-1]) / 2
-    positions = sampling.drawn(t[..., 0], sampling.fine)
-    if positions is None:
-        even = torch.linspace(0, 1, sampling.fine, device=t.device, dtype=t.dtype)
-        positions = even.expand(*t.shape[:-1], -1)
-    return _inverted(total, middle[..., : total.shape[-1]], positions)
-
-
 def march_cells(
     field: Field,
     rays: Rays,
@@ -335,6 +224,25 @@ def march_cells(
     depth = torch.where(alpha > _NOTHING, seen, rays.far)
     mixed = _mixed(torch.zeros_like(weights).scatter(-1, order, weights), parts)
     return _over(rules.background, mixed, alpha), depth, alpha
+
+
+def march_given(
+    field: Field,
+    rays: Rays,
+    t: Float[Tensor, "batch rays samples"],
+    lengths: Float[Tensor, "batch rays samples"],
+    *,
+    rules: VolumeConfig,
+) -> Marched:
+    """Render rays with one cell of known length around each of given rising depths."""
+    raw, features = _evaluated(field, rays, t)
+    optical = positive_density(raw, rules.sharpness) * lengths
+    before = optical.cumsum(-1) - optical
+    weights = torch.exp(-before) * -torch.expm1(-optical)
+    alpha = weights.sum(-1)
+    seen = (weights * t).sum(-1) / alpha.clamp(min=_NOTHING)
+    depth = torch.where(alpha > _NOTHING, seen, rays.far)
+    return _over(rules.background, _mixed(weights, [features]), alpha), depth, alpha
 
 
 def march_midpoint(
@@ -386,15 +294,3 @@ def _mixed(weights: Tensor, parts: list[Tensor]) -> Tensor:
         for share, part in zip(shares, parts, strict=True)
     ]
     return mixed[0] if len(mixed) == 1 else mixed[0] + mixed[1]
-
-
-def _inverted(total: Tensor, places: Tensor, positions: Tensor) -> Tensor:
-    """Interpolate the places at which the cumulated ``total`` reaches positions."""
-    last = total.shape[-1] - 1
-    index = torch.searchsorted(total.contiguous(), positions.contiguous(), right=True)
-    below, above = (index - 1).clamp(min=0), index.clamp(max=last)
-    low, high = total.gather(-1, below), total.gather(-1, above)
-    start, stop = places.gather(-1, below), places.gather(-1, above)
-    step = high - low
-    step = torch.where(step < 1e-5, 1.0, step)
-    return start + (positions - low) / step * (stop - start)

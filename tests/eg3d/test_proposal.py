@@ -1,0 +1,58 @@
+"""Few scouting rays find what many rays look at: against dense marching."""
+
+import torch
+
+from talk3d.camera import camera_rays, orbit_label
+from talk3d.eg3d.depths import Rays, Sampling
+from talk3d.eg3d.proposal import march_proposed
+from talk3d.eg3d.volume import VolumeConfig, box_interval, march_cells
+
+RULES = VolumeConfig()
+
+
+def _two_balls(points):
+    """A large ball and a small one before it, each of its own colour."""
+    far = 0.3 - points.norm(dim=-1)
+    near = 0.08 - (points - torch.tensor([0.1, 0.0, 0.4])).norm(dim=-1)
+    raw = 400 * torch.maximum(far, near)
+    colour = (near > far).float()
+    return raw, torch.stack([colour, 1 - colour], dim=-1)
+
+
+def _rays(size):
+    origins, directions = camera_rays(orbit_label(0.2, 0.1)[None], size)
+    return Rays(origins, directions, *box_interval(origins, directions, box=1.0))
+
+
+def test_proposed_rays_see_what_dense_ones_see():
+    rays = _rays(48)
+    dense, depth, alpha = march_cells(_two_balls, rays, Sampling(400, 0), rules=RULES)
+    found = march_proposed(_two_balls, rays, _rays(24), Sampling(16, 12), rules=RULES)
+    inside = alpha > 0.99
+    assert (found[2] - alpha).abs().mean() < 0.02
+    assert ((found[2] > 0.5) == (alpha > 0.5)).float().mean() > 0.97
+    assert (found[1] - depth)[inside].abs().median() < 0.01
+    assert (found[0] - dense)[inside].abs().mean() < 0.05
+
+
+def test_gradients_reach_the_fine_samples_only():
+    asked = []
+
+    def field(points):
+        raw, features = _two_balls(points)
+        asked.append((len(points[0]), torch.is_grad_enabled()))
+        return raw, features
+
+    march_proposed(field, _rays(16), _rays(8), Sampling(10, 6), rules=RULES)
+    assert asked == [(8 * 8 * 10, False), (16 * 16 * 6, True)]
+
+
+def test_without_chance_it_is_deterministic_and_with_it_jittered():
+    def once(generator):
+        sampling = Sampling(10, 6, generator=generator)
+        return march_proposed(_two_balls, _rays(16), _rays(8), sampling, rules=RULES)[1]
+
+    assert torch.equal(once(None), once(None))
+    drawn = once(torch.Generator().manual_seed(1))
+    assert not torch.equal(drawn, once(None))
+    assert torch.equal(drawn, once(torch.Generator().manual_seed(1)))
