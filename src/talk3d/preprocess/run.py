@@ -53,13 +53,18 @@ from talk3d.preprocess.pose import (
 from talk3d.preprocess.report import html_page
 from talk3d.preprocess.smooth import steady_track
 from talk3d.preprocess.span import Span, choose_span
-from talk3d.preprocess.torso import neck_motions
+from talk3d.preprocess.torso import (
+    TorsoWatch,
+    neck_motions,
+    torso_motions,
+    torso_view,
+)
 from talk3d.preprocess.track import Recording, load_recording, record, save_recording
 from talk3d.video import VideoInfo, copy_sound, probe_video, read_audio, read_frames
 
 __all__ = ["PreprocessConfig", "preprocess"]
 
-VERSION = 3
+VERSION = 4
 _SIZES = (64, 512)
 _CACHE = "landmarks.npz"
 _EXAMPLES = 6
@@ -138,10 +143,15 @@ def preprocess(
     with SubjectWriter(
         out, size=config.size, source_name=video.name, source_sha256=digest
     ) as writer:
-        examples = _second_pass(video, config, span, crop, (nets, writer), progress)
+        frame = (info.width, info.height)
+        view = torso_view(track, crop, span.landmarks, frame)
+        watch = TorsoWatch(view, nets)
+        tools = (nets, writer, watch)
+        examples = _second_pass(video, config, span, crop, tools, progress)
+        torso = torso_motions(watch.finish(), view, track)
         hearing = _sound(video, out, config, span, writer)
         progress("sound", 1.0)
-        arrays = _arrays(span, track, crop, shape)
+        arrays = _arrays(span, track, crop, shape, torso)
         residual = landmark_residual(span.landmarks, track, shape)[span.valid]
         report = _report(info, recording, span, crop, hearing)
         report["numbers"] = _numbers(track, crop, info, residual)
@@ -194,11 +204,11 @@ def _second_pass(
     config: PreprocessConfig,
     span: Span,
     crop: Crop,
-    tools: tuple[FaceNets, SubjectWriter],
+    tools: tuple[FaceNets, SubjectWriter, TorsoWatch],
     progress: Callable[[str, float], None],
 ) -> list[UInt8[np.ndarray, "size size 3"]]:
     """Write crops, mattes and the plate; return some pictures for the report."""
-    nets, writer = tools
+    nets, writer, watch = tools
     count = span.last - span.first
     points = to_crop(span.landmarks, crop)
     plate = PlateMaker(count)
@@ -212,6 +222,7 @@ def _second_pass(
                 return
             if index >= span.first:
                 waiting.append(cut_crop(image, crop))
+                watch.add(image)
                 yield coarse_mask(nets, image, crop)
 
     for index, mask in enumerate(calm_masks(masks())):
@@ -259,7 +270,11 @@ def _sound(
 
 
 def _arrays(
-    span: Span, track: HeadTrack, crop: Crop, shape: FaceShape
+    span: Span,
+    track: HeadTrack,
+    crop: Crop,
+    shape: FaceShape,
+    torso: Float[np.ndarray, "frames 4 4"],
 ) -> dict[str, np.ndarray]:
     blink = blinks(span.landmarks)
     camera = camera_labels(track, crop)
@@ -271,7 +286,7 @@ def _arrays(
         "rotation": head_rotation(track),
         "expression": track.expression,
         "torso": head_travel(track, crop),
-        "neck": neck_motions(camera),
+        "neck": neck_motions(camera, torso),
         "valid": span.valid,
         "crop": np.array([crop.x, crop.y, crop.side, crop.scale]),
     }
