@@ -19,16 +19,18 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from talk3d.animator.model import Animator, AnimatorConfig, DrivingBatch
-from talk3d.audio import SAMPLE_RATE, MelConfig, audio_windows, log_mel
-from talk3d.camera import look_at, pack_label, unpack_label
+from talk3d.audio import SAMPLE_RATE
+from talk3d.camera import look_at, mean_label, pack_label, unpack_label
 from talk3d.checkpoint import half_precision, load_model, save_model
 from talk3d.dataset import Subject
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.generator import Generator
 from talk3d.frames import driving_signals
+from talk3d.lips import LipSpace, lip_space, seen_lips
 from talk3d.motion import continued
 from talk3d.person import PERSONAL, Person, enlarged, reduced
 from talk3d.precision import body_precision
+from talk3d.voice import Voice, fit_voice
 
 __all__ = ["Avatar", "View", "load_avatar", "save_avatar"]
 
@@ -37,6 +39,8 @@ _ANIMATOR = "animator."
 _GENERATOR = "generator."
 _DRAWN_BY = ("decoder.", "superresolution.")
 _MOTION = "motion."
+_LIPS = "lips."
+_VOICE = "voice."
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,11 @@ class Avatar:
     w: Float[Tensor, "1 layers w"]
     """The person's style vectors."""
     animator: Animator
-    """Sound to motion."""
+    """Lips, eyes and pose to motion of the planes."""
+    space: LipSpace
+    """Spans the person's lips."""
+    voice: Voice
+    """Sound to lips."""
     plate: UInt8[Tensor, "3 size size"]
     """The background of the recording."""
     camera: Float[Tensor, "frames 25"]
@@ -108,11 +116,18 @@ class Avatar:
         with torch.no_grad():
             w = person.neutral()
             identity = person.planes(w)[0]
+        space, train = lip_space(subject), subject.train
+        index = np.flatnonzero(subject.arrays["valid"] > 0)
+        index = index[(index >= train.start) & (index < train.stop)]
+        times = (index + 0.5) / subject.fps
+        voice, _ = fit_voice(subject.audio(), times, seen_lips(subject)[index])
         return cls(
             generator=person.generator,
             identity=identity,
             w=w,
             animator=animator,
+            space=space,
+            voice=voice,
             plate=torch.from_numpy(subject.plate().copy()).permute(2, 0, 1),
             camera=torch.from_numpy(subject.arrays["camera"]),
             neck=torch.from_numpy(subject.arrays["neck"]),
@@ -188,20 +203,14 @@ class Avatar:
 
         ``first`` is the frame of the sound at which the signals begin.
         """
-        features = log_mel(torch.from_numpy(np.asarray(wave, np.float32)), MelConfig())
         generator, (cameras, necks) = self.generator, poses
-        tokens = self.animator.config.tokens
+        times = (np.arange(len(cameras)) + first + 0.5) / self.fps
+        lips = self.space.encode(self.voice.lips(wave, times))
         with body_precision():
             size = self.animator.config.unet.plane_size
             encoded = self.animator.encode(reduced(self.identity, size))
         for rows in torch.arange(len(cameras)).split(_BATCH):
-            windows = audio_windows(
-                features,
-                (rows + first + 0.5).double() / self.fps,
-                before=tokens.audio_before,
-                after=tokens.audio_after,
-            )
-            driving = DrivingBatch(windows, *(signal[rows] for signal in signals))
+            driving = DrivingBatch(lips[rows], *(signal[rows] for signal in signals))
             with body_precision():
                 token = self.animator.tokens(driving).float()
                 offset = self.animator.decode(encoded, token).float()
@@ -227,7 +236,9 @@ def save_avatar(
         if name.startswith(_DRAWN_BY):
             state[f"{_GENERATOR}{name}"] = value
     state |= {"identity": avatar.identity, "w": avatar.w}
+    state |= {f"{_VOICE}{k}": v for k, v in avatar.voice.state().items()}
     state = half_precision(state)
+    state |= {f"{_LIPS}{k}": v for k, v in asdict(avatar.space).items()}
     for name in ("camera", "neck", "eye", "rotation", "landmark", "plate"):
         state[f"{_MOTION}{name}"] = getattr(avatar, name)
     save_model(
@@ -273,6 +284,8 @@ def load_avatar(path: Path) -> Avatar:
         identity=saved.state["identity"].float(),
         w=saved.state["w"].float(),
         animator=animator,
+        space=LipSpace(**_single(parts[_LIPS])),
+        voice=Voice(**_single(parts[_VOICE])),
         info=saved.extra,
         **parts[_MOTION],
     )
@@ -296,7 +309,7 @@ def _seen_from(
     if view.kind == "recorded":
         return cameras
     pose, intrinsics = unpack_label(cameras)
-    mean, _ = unpack_label(_mean_camera(recording))
+    mean, _ = unpack_label(mean_label(recording))
     if view.kind == "orbit":
         turn = torch.arange(len(cameras)) * (2 * math.pi / 150)
         yaw, pitch = view.yaw * turn.sin(), torch.zeros(len(cameras))
@@ -312,15 +325,6 @@ def _seen_from(
     centred = intrinsics.clone()
     centred[:, :2, 2] = 0.5
     return pack_label(pose @ torch.linalg.inv(mean) @ wanted, centred)
-
-
-def _mean_camera(cameras: Float[Tensor, "frames 25"]) -> Float[Tensor, "25"]:
-    """Return the mean of cameras, its rotation made orthogonal again."""
-    pose, intrinsics = unpack_label(cameras.mean(0))
-    left, _, right = torch.linalg.svd(pose[:3, :3])
-    pose = pose.clone()
-    pose[:3, :3] = left @ right
-    return pack_label(pose, intrinsics)
 
 
 def _straight(

@@ -23,6 +23,7 @@ __all__ = [
     "image_rays",
     "intrinsics_matrix",
     "look_at",
+    "mean_label",
     "orbit_label",
     "pack_label",
     "project",
@@ -174,3 +175,12 @@ def yaw_pitch(
     backward = -pose[..., :3, 2]
     yaw = torch.atan2(backward[..., 0], backward[..., 2])
     return yaw, torch.asin(backward[..., 1].clamp(-1.0, 1.0))
+
+
+def mean_label(cameras: Float[Tensor, "frames 25"]) -> Float[Tensor, "25"]:
+    """Return the mean of cameras, its rotation made orthogonal again."""
+    pose, intrinsics = unpack_label(cameras.mean(0))
+    left, _, right = torch.linalg.svd(pose[:3, :3])
+    pose = pose.clone()
+    pose[:3, :3] = left @ right
+    return pack_label(pose, intrinsics)

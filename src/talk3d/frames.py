@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from talk3d.camera import mean_label
 from talk3d.dataset import Subject
 from talk3d.face import LEFT_EYE, RIGHT_EYE
 
@@ -104,16 +105,9 @@ class FrameStore:
         rows = torch.randperm(len(self), generator=generator)[:count]
         return self.batch(rows.tolist())
 
-    def draw_expression(
-        self, count: int, *, generator: torch.Generator
-    ) -> tuple[Int[Tensor, " batch"], Float[Tensor, "batch 53"]]:
-        """Draw frames and their expressions, each weight over its deviation."""
-        rows = torch.randint(len(self), (count,), generator=generator)
-        frames = torch.tensor(self.frames)
-        known = torch.from_numpy(self._subject.arrays["expression"])[frames]
-        spread = known.std(0, correction=0)
-        scaled = (known - known.mean(0)) / spread.clamp(min=0.02)
-        return frames[rows], scaled[rows]
+    def mean_camera(self) -> Float[Tensor, "25"]:
+        """Return the mean of the cameras, its rotation made orthogonal again."""
+        return mean_label(torch.from_numpy(self._subject.arrays["camera"][self.frames]))
 
 
 def driving_signals(

@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 _PENALTY_EVERY = 8
-_PENALTY = 1e-3
+_PENALTY = 0.02
 
 Picture = Float[Tensor, "batch 3 height width"]
 WeightMap = Float[Tensor, "batch 1 height width"]
@@ -102,13 +102,14 @@ def gradient_penalty(
     real: Float[Tensor, "batch 1 rows columns"],
     picture: Float[Tensor, "batch channels height width"],
 ) -> Float[Tensor, ""]:
-    """Return R1: the squared gradient of the logits at real pictures, per picture.
+    """Return R1: the squared gradient of the logits at real pictures, per pixel.
 
-    Mescheder et al. 2018, eq. 9, without the factor gamma / 2. ``picture`` must
+    Mescheder et al. 2018, eq. 9, without the factor gamma / 2, and divided by the
+    number of pixels: each of them is judged by logits of its own. ``picture`` must
     require a gradient.
     """
     (gradient,) = torch.autograd.grad(real.sum(), picture, create_graph=True)
-    return gradient.square().sum((1, 2, 3)).mean()
+    return gradient.square().sum(1).mean()
 
 
 def train_critic(

@@ -5,7 +5,8 @@ the person's code. ``invert`` finds the person in the prior: one identity code a
 W+ offset shared by spread frames; each frame brings its own expression, gaze and
 camera. ``coarse`` and ``tune`` adapt the weights and the planes' detail on all training
 frames, first to the small raw picture, then to the final one, while the geometry and
-colour of unseen sides are held to what the inverted prior says.
+colour of unseen sides are held to what the inverted prior says. The identity's planes
+gain most of their sharpness later, while the animator is trained.
 
 Symbols: ``z`` identity code, ``offset`` W+ offset, ``w`` style vectors, ``planes``
 tri-planes.
@@ -24,11 +25,11 @@ from torch.nn import functional
 
 from talk3d.checkpoint import write_atomically
 from talk3d.dataset import Subject
-from talk3d.eg3d.condition import condition_vector
 from talk3d.eg3d.depths import Sampling
 from talk3d.eg3d.generator import Generator, Rendering, load_generator
 from talk3d.eg3d.train import LINEAR_RATE, parameter_groups
 from talk3d.frames import FrameBatch, FrameStore
+from talk3d.guard import GUARD_POINTS, Guard
 from talk3d.losses import (
     PatchDiscriminator,
     generator_loss,
@@ -44,6 +45,7 @@ __all__ = ["PersonalizeConfig", "personalize"]
 _LOG = logging.getLogger(__name__)
 _STAGES = ("invert", "coarse", "tune")
 _CRITIC_LEAD = 50
+_GUARD_EVERY = 3
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class PersonalizeConfig:
     """Frames per inversion step."""
     coarse_steps: int = 300
     """Steps that adapt weights and detail to the raw picture, without upsampling."""
-    tune_steps: int = 700
+    tune_steps: int = 200
     """Steps that adapt everything to the final picture."""
     tune_frames: int = 2
     """Frames per tuning step."""
@@ -68,7 +70,7 @@ class PersonalizeConfig:
     """Adam step size of the planes' detail."""
     feature_weight: float = 3.0
     """Added to the weight of 1 where eyes and mouth are."""
-    locality: float = 0.5
+    guard: float = 2.0
     """Weight that holds unseen sides to the inverted prior."""
     adversary: float = 0.0
     """Weight of the patch adversary in the second half of tuning; 0 turns it off."""
@@ -91,6 +93,7 @@ class _Run:
     optimiser: torch.optim.Adam
     critic: PatchDiscriminator
     critic_optimiser: torch.optim.Adam
+    guard: Guard | None = None
     stage: int = 0
     step: int = 0
 
@@ -116,6 +119,8 @@ def personalize(
     run = _start(prior, config)
     if state.is_file():
         _restore(run, state, config)
+    if run.stage > 0:
+        run.guard = _guard(run, store)
     lengths = (config.invert_steps, config.coarse_steps, config.tune_steps)
     steps = (_invert_step, _coarse_step, _tune_step)
     while run.stage < len(_STAGES):
@@ -127,6 +132,8 @@ def personalize(
                 _save(run, state)
             yield _STAGES[run.stage], run.step, lengths[run.stage], run.person
         _enter(run, run.stage + 1, config)
+        if run.guard is None:
+            run.guard = _guard(run, store)
     _save(run, state)
     yield _STAGES[-1], lengths[-1], lengths[-1], run.person
 
@@ -196,8 +203,7 @@ def _coarse_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> Non
     view = _render(run.person, batch, config, chance)
     terms = {
         "raw": _raw_error(view, batch, config),
-        "locality": config.locality
-        * _locality(run, view.planes, batch, config, chance),
+        "guard": _strayed(run, config, chance),
     }
     _descend(run, terms)
 
@@ -214,8 +220,7 @@ def _tune_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> None:
         "raw": _raw_error(view, batch, config),
         "colour": weighted_l1(result, truth, weight),
         "detail": laplacian_loss(result[:, :3], truth[:, :3], weight),
-        "locality": config.locality
-        * _locality(run, view.planes, batch, config, chance),
+        "guard": _strayed(run, config, chance),
     }
     late = run.step - config.tune_steps // 2
     if config.adversary > 0 and late >= 0:
@@ -263,30 +268,32 @@ def _weight(batch: FrameBatch, config: PersonalizeConfig) -> Tensor:
     return 1 + config.feature_weight * torch.maximum(batch.mouth, batch.eyes)
 
 
-def _locality(
-    run: _Run,
-    planes: Tensor,
-    batch: FrameBatch,
-    config: PersonalizeConfig,
-    chance: torch.Generator,
-) -> Tensor:
-    """Return how far density and colour of random points left the inverted prior's.
+def _strayed(run: _Run, config: PersonalizeConfig, chance: torch.Generator) -> Tensor:
+    """Return how far the unseen sides have left the inverted prior's, on some steps.
 
-    Points are drawn in the whole box; those in front of the face are seen by the
-    training pictures and outweigh this term.
+    The neutral person is looked at, as by the guard: an expression moves all planes.
     """
-    with torch.no_grad(), body_precision(config.half):
-        condition = condition_vector(batch.expression[:1], batch.gaze[:1])
-        w = run.anchor.map(run.person.z, condition) + run.person.offset
-        old = run.anchor.planes(w)
-    points = torch.rand(1, 6000, 3, generator=chance) - 0.5
-    with torch.no_grad():
-        old_raw, old_features = run.anchor.query(old, points)
-        old_opacity = 1 - torch.exp(-0.01 * run.anchor.density(old_raw))
-    raw, features = run.person.generator.query(planes[:1], points)
-    opacity = 1 - torch.exp(-0.01 * run.person.generator.density(raw))
-    colour = (features - old_features)[..., :3].abs().mean(-1)
-    return (opacity - old_opacity).abs().mean() + (colour * old_opacity).mean()
+    assert run.guard is not None
+    if run.step % _GUARD_EVERY:
+        return torch.zeros(())
+    with body_precision(config.half):
+        planes = run.person.planes(run.person.neutral())
+    strayed = run.guard.loss(run.person.generator, planes, GUARD_POINTS, chance=chance)
+    return _GUARD_EVERY * config.guard * strayed
+
+
+@torch.no_grad()
+def _guard(run: _Run, store: FrameStore) -> Guard:
+    """Return the guard of what the recording's mean camera does not see."""
+    person = run.person
+    nothing = torch.zeros_like(person.detail)
+    inverted = Person(run.anchor, person.z, person.offset, nothing)
+    return Guard.of(
+        run.anchor,
+        inverted.planes(inverted.neutral()),
+        store.mean_camera(),
+        chance=torch.Generator().manual_seed(0),
+    )
 
 
 def _code_energy(person: Person) -> Tensor:

@@ -48,8 +48,8 @@ class AnimatorConfig:
 class DrivingBatch:
     """What drives some frames."""
 
-    audio: Float[Tensor, "b t m"]
-    """Log-mel windows, `talk3d.audio.audio_windows` as long as `TokenConfig` says."""
+    audio: Float[Tensor, "b 8"]
+    """The lips that go with the sound, see ``talk3d.lips.LipSpace``."""
     eye: Float[Tensor, "b 6"]
     """Blink left, right (0 open, 1 shut); gaze left yaw, pitch, right yaw, pitch."""
     rotation: Float[Tensor, "b 3"]

@@ -1,13 +1,15 @@
 """Training of the animator on one person.
 
 Comes in: a subject and its personalised generator. Goes out: an animator whose
-offsets make the identity planes speak, and the generator's super-resolution adapted
-to them.
+offsets make the identity planes speak, the identity planes themselves, sharpened with
+it, and the decoder and super-resolution adapted to them.
 
-Three stages. *Sound*: the audio token is taught to tell the expression of the frame,
-which needs no picture. *Raw*: small renderings, without upsampling, are compared with
-the video. *Pictures*: final pictures are, and the super-resolution is adapted to the
-video. Chance is a function of (seed, stage, step).
+Sound and pictures are learned apart. What lips go with a sound is a small question
+with few data, answered by ``talk3d.voice``; what a face looks like with given lips is
+a large one with many, answered here from the lips that the video shows. Two stages:
+*raw* compares small renderings, without upsampling, with the video and moves the
+animator alone; *pictures* compares final pictures and moves everything. Unseen sides
+are guarded. Chance is a function of (seed, stage, step).
 """
 
 import json
@@ -19,17 +21,19 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from talk3d.animator.model import Animator, AnimatorConfig, DrivingBatch
 from talk3d.animator.tokens import perturb_tokens
 from talk3d.animator.unet import UNetConfig
-from talk3d.audio import MelConfig, audio_windows, log_mel
 from talk3d.checkpoint import write_atomically
 from talk3d.dataset import Subject
 from talk3d.eg3d.depths import Sampling
+from talk3d.eg3d.generator import Rendering
 from talk3d.frames import FrameBatch, FrameStore, driving_signals
+from talk3d.guard import GUARD_POINTS, Guard
+from talk3d.lips import lip_space, seen_lips
 from talk3d.losses import (
     PatchDiscriminator,
     generator_loss,
@@ -43,8 +47,7 @@ from talk3d.precision import body_precision
 __all__ = ["AnimatorTrainConfig", "Drivers", "train_animator"]
 
 _LOG = logging.getLogger(__name__)
-_STAGES = ("sound", "raw", "pictures")
-_EXPRESSIONS = 53
+_STAGES = ("raw", "pictures")
 _CRITIC_LEAD = 50
 
 
@@ -52,29 +55,28 @@ _CRITIC_LEAD = 50
 class AnimatorTrainConfig:
     """How an animator is trained."""
 
-    sound_steps: int = 400
+    raw_steps: int = 400
     """Steps of the first stage."""
-    sound_frames: int = 64
+    raw_frames: int = 2
     """Frames per step of the first stage."""
-    raw_steps: int = 800
+    picture_steps: int = 1200
     """Steps of the second stage."""
-    raw_frames: int = 4
-    """Frames per step of the second stage."""
-    picture_steps: int = 400
-    """Steps of the third stage."""
     picture_frames: int = 2
-    """Frames per step of the third stage."""
+    """Frames per step of the second stage."""
     learning_rate: float = 2e-3
     """Adam step size of the animator, falling to a twentieth along a cosine."""
-    renderer_learning_rate: float = 3e-4
-    """Adam step size of the decoder and the super-resolution in the third stage."""
-    mouth_weight: float = 10.0
+    renderer_learning_rate: float = 1e-3
+    """Adam step size of decoder and super-resolution in the second stage."""
+    identity_learning_rate: float = 1e-2
+    """Adam step size of the identity planes in the second stage."""
+    mouth_weight: float = 5.0
     """Added to the weight of 1 where the mouth is."""
-    eye_weight: float = 6.0
+    eye_weight: float = 5.0
     """Added to the weight of 1 where the eyes are."""
+    guard: float = 2.0
+    """Weight that holds unseen sides to the personalised generator's."""
     token_noise: float = 0.05
-    """Noise on tokens, against learning a short video by heart; four times as much in
-    the first stage."""
+    """Noise on tokens, against learning a short video by heart."""
     adversary: float = 0.01
     """Weight of the patch adversary in the second half; 0 turns it off."""
     samples: tuple[int, int] = (16, 8)
@@ -91,42 +93,28 @@ class AnimatorTrainConfig:
 class Drivers:
     """The driving signals of every frame of a recording."""
 
-    features: Float[Tensor, "steps mels"]
-    """Log-mel features of the sound."""
+    lips: Float[Tensor, "frames 8"]
+    """The lips that the video shows."""
     eye: Float[Tensor, "frames 6"]
     """Blink and gaze."""
     rotation: Float[Tensor, "frames 3"]
     """Head rotation in radians."""
     landmark: Float[Tensor, "frames 6"]
     """Where the head sits."""
-    fps: float
-    """Frames per second."""
 
     @classmethod
     def of(cls, subject: Subject) -> "Drivers":
         """Read the drivers of a subject."""
-        eye, rotation, landmark = driving_signals(subject.arrays)
-        features = log_mel(torch.from_numpy(subject.audio()), MelConfig())
-        return cls(features, eye, rotation, landmark, subject.fps)
+        lips = torch.from_numpy(seen_lips(subject))
+        return cls(lip_space(subject).encode(lips), *driving_signals(subject.arrays))
 
-    def batch(
-        self,
-        frames: Tensor,
-        animator: Animator,
-        *,
-        shift: float = 0.0,
-    ) -> DrivingBatch:
-        """Return what drives some frames, the sound shifted by some seconds."""
-        tokens = animator.config.tokens
-        middle = (frames.double() + 0.5) / self.fps + shift
-        windows = audio_windows(
-            self.features,
-            middle,
-            before=tokens.audio_before,
-            after=tokens.audio_after,
-        )
+    def batch(self, frames: Tensor) -> DrivingBatch:
+        """Return what drives some frames."""
         return DrivingBatch(
-            windows, self.eye[frames], self.rotation[frames], self.landmark[frames]
+            self.lips[frames],
+            self.eye[frames],
+            self.rotation[frames],
+            self.landmark[frames],
         )
 
 
@@ -136,13 +124,17 @@ class _Run:
 
     person: Person
     animator: Animator
-    teller: nn.Linear
-    identity: Tensor
+    coarse: Tensor
+    guard: Guard
     optimiser: torch.optim.Adam
     critic: PatchDiscriminator
     critic_optimiser: torch.optim.Adam
     stage: int = 0
     step: int = 0
+
+    def identity(self) -> Float[Tensor, "3 c h w"]:
+        """Return the planes of the person with sealed lips."""
+        return self.coarse + self.person.detail
 
 
 def train_animator(
@@ -156,8 +148,8 @@ def train_animator(
 
     Args:
         subject: the recording.
-        person: the personalised generator; its decoder and super-resolution are
-            adapted in place.
+        person: the personalised generator; its detail, decoder and super-resolution
+            are adapted in place.
         config: how to train.
         state: file of the training state; when it exists, training goes on from it.
 
@@ -166,29 +158,28 @@ def train_animator(
     """
     store = FrameStore(subject, subject.train)
     drivers = Drivers.of(subject)
-    run = _start(person, config)
+    run = _start(person, config, store)
     if state.is_file():
-        _restore(run, state)
-    lengths = (config.sound_steps, config.raw_steps, config.picture_steps)
-    steps = (_sound_step, _raw_step, _picture_step)
+        _restore(run, state, config)
+    lengths = (config.raw_steps, config.picture_steps)
+    steps = (_raw_step, _picture_step)
     while run.stage < len(_STAGES):
         length = lengths[run.stage]
         while run.step < length:
             chance = _chance(config, run)
-            _set_rates(run, config, length)
+            _set_rates(run, length)
             terms = steps[run.stage](run, store, drivers, config, chance)
             _report(run, terms)
             run.step += 1
             if run.step % config.checkpoint_steps == 0:
                 _save(run, state)
             yield _STAGES[run.stage], run.step, length, run.animator
-        run.stage, run.step = run.stage + 1, 0
-        run.optimiser = _optimiser(run.person, run.animator, run.teller)
+        _enter(run, run.stage + 1, config)
     _save(run, state)
     yield _STAGES[-1], lengths[-1], lengths[-1], run.animator
 
 
-def _start(person: Person, config: AnimatorTrainConfig) -> _Run:
+def _start(person: Person, config: AnimatorTrainConfig, store: FrameStore) -> _Run:
     rules = person.generator.config
     unet = UNetConfig(
         plane_channels=rules.plane_channels,
@@ -199,55 +190,50 @@ def _start(person: Person, config: AnimatorTrainConfig) -> _Run:
         torch.manual_seed(config.seed)
         animator = Animator(AnimatorConfig(unet=unet))
         critic = PatchDiscriminator()
-        teller = nn.Linear(animator.config.tokens.width, _EXPRESSIONS)
+    person.generator.requires_grad_(False)
     with torch.no_grad():
-        identity = person.planes(person.neutral())[0]
-    return _Run(
+        planes = person.generator.planes(person.neutral())
+        coarse = enlarged(planes, person.detail.shape[-1])
+        guard = Guard.of(
+            person.generator,
+            coarse + person.detail,
+            store.mean_camera(),
+            chance=torch.Generator().manual_seed(config.seed),
+        )
+    run = _Run(
         person=person,
         animator=animator,
-        teller=teller,
-        identity=identity,
-        optimiser=_optimiser(person, animator, teller),
+        coarse=coarse[0],
+        guard=guard,
+        optimiser=torch.optim.Adam([torch.zeros(1)]),
         critic=critic,
         critic_optimiser=torch.optim.Adam(critic.parameters(), 1e-3, betas=(0.0, 0.99)),
     )
+    _enter(run, 0, config)
+    return run
 
 
-def _optimiser(
-    person: Person, animator: Animator, teller: nn.Linear
-) -> torch.optim.Adam:
-    renderer = [
-        *person.generator.decoder.parameters(),
-        *person.generator.superresolution.parameters(),
-    ]
-    for parameter in renderer:
-        parameter.requires_grad_()
-    learned = [*animator.parameters(), *teller.parameters()]
-    groups = [{"params": learned}, {"params": renderer}]
-    return torch.optim.Adam(groups, betas=(0.9, 0.99))
-
-
-def _sound_step(
-    run: _Run,
-    store: FrameStore,
-    drivers: Drivers,
-    config: AnimatorTrainConfig,
-    chance: torch.Generator,
-) -> dict[str, Tensor]:
-    """Teach the audio token to tell the expression, each weight by its deviation."""
-    frames, expression = store.draw_expression(config.sound_frames, generator=chance)
-    shift = 0.02 * (torch.rand((), generator=chance).item() - 0.5)
-    driving = drivers.batch(frames, run.animator, shift=shift)
-    tokens = perturb_tokens(
-        run.animator.tokens(driving).float(),
-        drop=0.0,
-        noise=4 * config.token_noise,
-        generator=chance,
+def _enter(run: _Run, stage: int, config: AnimatorTrainConfig) -> None:
+    """Begin a stage: what is learned, and its optimiser."""
+    run.stage, run.step = stage, 0
+    groups = [(list(run.animator.parameters()), config.learning_rate)]
+    if stage > 0:
+        generator = run.person.generator
+        drawing = [
+            *generator.decoder.parameters(),
+            *generator.superresolution.parameters(),
+        ]
+        run.person.detail.requires_grad_()
+        for parameter in drawing:
+            parameter.requires_grad_()
+        groups += [
+            (drawing, config.renderer_learning_rate),
+            ([run.person.detail], config.identity_learning_rate),
+        ]
+    run.optimiser = torch.optim.Adam(
+        [{"params": group, "lr": rate, "start": rate} for group, rate in groups],
+        betas=(0.9, 0.99),
     )
-    told = run.teller(tokens[:, 0])
-    terms = {"sound": (told - expression).square().mean()}
-    _descend(run, terms)
-    return terms
 
 
 def _raw_step(
@@ -259,13 +245,9 @@ def _raw_step(
 ) -> dict[str, Tensor]:
     """Compare raw renderings with the shrunken video."""
     batch = store.draw(config.raw_frames, generator=chance)
-    with body_precision(config.half):
-        planes = _moved(run, batch, drivers, config, chance)
-    samples = Sampling(*config.samples, generator=chance)
-    generator = run.person.generator
-    rendering = generator.render(planes, batch.camera, samples, neck=batch.neck)
-    raw = rendering.picture()
-    terms = {"raw": _raw_error(raw, batch, config)}
+    planes = _moved(run, run.identity(), batch, drivers, config, chance)
+    rendering = _rendered(run, planes, batch, config, chance)
+    terms = {"raw": _raw_error(rendering.picture(), batch, config)}
     _descend(run, terms)
     return terms
 
@@ -279,34 +261,41 @@ def _picture_step(
 ) -> dict[str, Tensor]:
     """Compare rendered frames with the video."""
     batch = store.draw(config.picture_frames, generator=chance)
-    generator = run.person.generator
-    with body_precision(config.half):
-        planes = _moved(run, batch, drivers, config, chance)
-    samples = Sampling(*config.samples, generator=chance)
-    rendering = generator.render(planes, batch.camera, samples, neck=batch.neck)
+    generator, identity = run.person.generator, run.identity()
+    planes = _moved(run, identity, batch, drivers, config, chance)
+    rendering = _rendered(run, planes, batch, config, chance)
     w = run.person.neutral().expand(len(planes), -1, -1)
     with body_precision(config.half):
         result = generator.upsample(rendering, w)
     truth, weight = batch.premultiplied(), _weight(batch, config)
+    strayed = run.guard.loss(generator, identity[None], GUARD_POINTS, chance=chance)
     terms = {
         "raw": _raw_error(rendering.picture(), batch, config),
         "colour": weighted_l1(result, truth, weight),
         "detail": laplacian_loss(result[:, :3], truth[:, :3], weight),
+        "guard": config.guard * strayed,
     }
-    late = run.step >= config.picture_steps // 2
-    if config.adversary > 0 and late:
+    late = run.step - config.picture_steps // 2
+    if config.adversary > 0 and late >= 0:
         judged = run.critic(result[:, :3])
         terms["adversary"] = config.adversary * generator_loss(judged)
     _descend(run, terms)
-    if config.adversary > 0 and run.step >= config.picture_steps // 2 - _CRITIC_LEAD:
-        train_critic(
-            run.critic,
-            run.critic_optimiser,
-            result[:, :3].detach(),
-            truth[:, :3],
-            step=run.step,
-        )
+    if config.adversary > 0 and late >= -_CRITIC_LEAD:
+        fake, real = result[:, :3].detach(), truth[:, :3]
+        train_critic(run.critic, run.critic_optimiser, fake, real, step=run.step)
     return terms
+
+
+def _rendered(
+    run: _Run,
+    planes: Float[Tensor, "batch 3 c h w"],
+    batch: FrameBatch,
+    config: AnimatorTrainConfig,
+    chance: torch.Generator,
+) -> Rendering:
+    samples = Sampling(*config.samples, generator=chance)
+    generator = run.person.generator
+    return generator.render(planes, batch.camera, samples, neck=batch.neck)
 
 
 def _raw_error(
@@ -326,22 +315,22 @@ def _weight(batch: FrameBatch, config: AnimatorTrainConfig) -> Tensor:
 
 def _moved(
     run: _Run,
+    identity: Float[Tensor, "3 c h w"],
     batch: FrameBatch,
     drivers: Drivers,
     config: AnimatorTrainConfig,
     chance: torch.Generator,
 ) -> Float[Tensor, "batch 3 c h w"]:
     """Return the planes of the frames: the identity's, moved by what drives them."""
-    shift = 0.02 * (torch.rand((), generator=chance).item() - 0.5)
-    driving = drivers.batch(batch.frame, run.animator, shift=shift)
-    tokens = run.animator.tokens(driving).float()
-    tokens = perturb_tokens(
-        tokens, drop=0.0, noise=config.token_noise, generator=chance
-    )
     size = run.animator.config.unet.plane_size
-    encoded = run.animator.encode(reduced(run.identity, size))
-    offset = run.animator.decode(encoded, tokens).float()
-    return enlarged(offset, run.identity.shape[-1]) + run.identity
+    with body_precision(config.half):
+        tokens = run.animator.tokens(drivers.batch(batch.frame)).float()
+        tokens = perturb_tokens(
+            tokens, drop=0.0, noise=config.token_noise, generator=chance
+        )
+        encoded = run.animator.encode(reduced(identity.detach(), size))
+        offset = run.animator.decode(encoded, tokens).float()
+    return enlarged(offset, identity.shape[-1]) + identity
 
 
 def _descend(run: _Run, terms: dict[str, Tensor]) -> None:
@@ -357,12 +346,11 @@ def _descend(run: _Run, terms: dict[str, Tensor]) -> None:
     run.optimiser.step()
 
 
-def _set_rates(run: _Run, config: AnimatorTrainConfig, steps: int) -> None:
+def _set_rates(run: _Run, steps: int) -> None:
     warm = min(1.0, (run.step + 1) / 50)
     fall = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * run.step / steps))
-    rates = (config.learning_rate, config.renderer_learning_rate)
-    for group, rate in zip(run.optimiser.param_groups, rates, strict=True):
-        group["lr"] = rate * warm * fall
+    for group in run.optimiser.param_groups:
+        group["lr"] = group["start"] * warm * fall
 
 
 def _chance(config: AnimatorTrainConfig, run: _Run) -> torch.Generator:
@@ -383,7 +371,7 @@ def _save(run: _Run, path: Path) -> None:
                 "stage": run.stage,
                 "step": run.step,
                 "animator": run.animator.state_dict(),
-                "teller": run.teller.state_dict(),
+                "detail": run.person.detail.detach(),
                 "generator": run.person.generator.state_dict(),
                 "optimiser": run.optimiser.state_dict(),
                 "critic": run.critic.state_dict(),
@@ -393,12 +381,14 @@ def _save(run: _Run, path: Path) -> None:
         )
 
 
-def _restore(run: _Run, path: Path) -> None:
+def _restore(run: _Run, path: Path, config: AnimatorTrainConfig) -> None:
     saved = torch.load(path, weights_only=True)
-    run.stage, run.step = saved["stage"], saved["step"]
     run.animator.load_state_dict(saved["animator"])
-    run.teller.load_state_dict(saved["teller"])
     run.person.generator.load_state_dict(saved["generator"])
+    with torch.no_grad():
+        run.person.detail.copy_(saved["detail"])
+    _enter(run, saved["stage"], config)
+    run.step = saved["step"]
     run.optimiser.load_state_dict(saved["optimiser"])
     run.critic.load_state_dict(saved["critic"])
     run.critic_optimiser.load_state_dict(saved["critic_optimiser"])

@@ -1,0 +1,117 @@
+"""The guard of the unseen sides: what the recording does not show stays as it was.
+
+Comes in: tri-planes before they are fitted to pictures, and the camera the pictures are
+taken with. Goes out: points that this camera does not see, on the surface of the other
+sides and behind, with their opacity and colour; and a loss that holds other planes to
+them. Planes are shared by all points that project to a texel, so what is painted on
+the face would otherwise show on the ear.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from talk3d.camera import camera_rays, orbit_label, project
+from talk3d.eg3d.generator import Generator
+
+__all__ = ["GUARD_POINTS", "Guard"]
+
+GUARD_POINTS = 4000
+"""Points looked at per step."""
+_YAWS = (-150, -110, -80, -55, 55, 80, 110, 150, 180)
+_PITCHES = (-25, 10)
+_SIDE = 64
+_HIDDEN = 0.02
+_JITTER = 0.015
+_THICKNESS = 0.01
+_EVEN = 30_000
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Points beyond the recording's sight, and what is there."""
+
+    points: Float[Tensor, "n 3"]
+    """World units."""
+    opacity: Float[Tensor, " n"]
+    """Of 4 mm."""
+    colour: Float[Tensor, "n 3"]
+    """0 to 1."""
+
+    @classmethod
+    @torch.no_grad()
+    def of(
+        cls,
+        generator: Generator,
+        planes: Float[Tensor, "1 3 c height width"],
+        label: Float[Tensor, "25"],
+        *,
+        chance: torch.Generator,
+    ) -> "Guard":
+        """Collect hidden points of planes.
+
+        Args:
+            generator: decodes the planes.
+            planes: what to hold to.
+            label: the camera of the recording (its mean).
+            chance: places the points.
+        """
+        surfaces = [
+            _surface(generator, planes, orbit_label(math.radians(yaw), pitch / 57.3))
+            for yaw in _YAWS
+            for pitch in _PITCHES
+        ]
+        surface = torch.cat(surfaces)
+        shift = _JITTER * torch.randn(surface.shape, generator=chance)
+        even = torch.rand(_EVEN, 3, generator=chance) - 0.5
+        points = torch.cat([surface + shift, even])
+        points = points[points.abs().amax(-1) < 0.5]
+        front = generator.render(
+            planes, label[None], generator.sampling(), size=2 * _SIDE
+        )
+        place, distance = project(points[None], label[None])
+        pixel = (place[0] * 2 * _SIDE).long().clamp(0, 2 * _SIDE - 1)
+        seen = front.depth[0, 0][pixel[:, 1], pixel[:, 0]]
+        solid = front.alpha[0, 0][pixel[:, 1], pixel[:, 0]] > 0.5
+        outside = ((place[0] < 0) | (place[0] > 1)).any(-1)
+        hidden = outside | (solid & (distance[0] > seen + _HIDDEN))
+        points = points[hidden]
+        opacity, colour = _evaluate(generator, planes, points[None])
+        return cls(points, opacity[0], colour[0])
+
+    def loss(
+        self,
+        generator: Generator,
+        planes: Float[Tensor, "1 3 c height width"],
+        count: int,
+        *,
+        chance: torch.Generator,
+    ) -> Float[Tensor, ""]:
+        """Return how far planes stray at ``count`` of the points.
+
+        The mean change of opacity plus that of colour where matter is.
+        """
+        rows = torch.randint(len(self.points), (count,), generator=chance)
+        opacity, colour = _evaluate(generator, planes, self.points[rows][None])
+        wanted = self.opacity[rows]
+        change = (colour[0] - self.colour[rows]).abs().mean(-1)
+        return (opacity[0] - wanted).abs().mean() + (change * wanted).mean()
+
+
+def _evaluate(
+    generator: Generator, planes: Tensor, points: Tensor
+) -> tuple[Tensor, Tensor]:
+    raw, features = generator.query(planes, points)
+    opacity = 1 - torch.exp(-_THICKNESS * generator.density(raw))
+    return opacity, features[..., :3]
+
+
+def _surface(generator: Generator, planes: Tensor, label: Tensor) -> Tensor:
+    """Return the points that a camera sees of a person."""
+    view = generator.render(planes, label[None], generator.sampling(), size=_SIDE)
+    origins, directions = camera_rays(label[None], _SIDE)
+    points = origins + directions * view.depth.flatten(2).transpose(1, 2)
+    return points[0][view.alpha.flatten() > 0.5]

@@ -1,0 +1,44 @@
+"""The guard: it watches the sides, not the face, and notices what strays."""
+
+import torch
+
+from talk3d.camera import orbit_label
+from talk3d.eg3d.config import GeneratorConfig
+from talk3d.eg3d.generator import Generator
+from talk3d.guard import Guard
+
+
+class _Ball(Generator):
+    """A generator whose field is a ball; its planes only tint it."""
+
+    def query(self, planes, points):
+        raw = 400 * (0.3 - points.norm(dim=-1))
+        tint = planes.mean().expand(*points.shape[:2], 8)
+        return raw, tint
+
+
+def _setup():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        generator = _Ball(GeneratorConfig.tiny())
+    planes = torch.full((1, 3, 8, 32, 32), 0.25)
+    label = orbit_label(0.0, 0.0)
+    chance = torch.Generator().manual_seed(0)
+    return generator, planes, Guard.of(generator, planes, label, chance=chance)
+
+
+def test_points_are_hidden_from_the_recording():
+    _, _, guard = _setup()
+    x, y, z = guard.points.T
+    front = (x.hypot(y) < 0.25) & (z > 0.0) & (guard.points.norm(dim=1) > 0.29)
+    assert front.float().mean() < 0.01
+    assert (guard.points[:, 2] < -0.1).float().mean() > 0.3
+    assert ((guard.opacity > 0.9).float().mean() - 0.5).abs() < 0.4
+
+
+def test_nothing_strays_from_itself_and_another_tint_does():
+    generator, planes, guard = _setup()
+    chance = torch.Generator().manual_seed(1)
+    assert guard.loss(generator, planes, 500, chance=chance) == 0
+    strayed = guard.loss(generator, planes + 0.5, 500, chance=chance)
+    assert strayed > 0.05

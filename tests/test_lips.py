@@ -1,0 +1,66 @@
+"""Lips: free of the head's motion, spanned by a few numbers."""
+
+import numpy as np
+import torch
+
+from talk3d.camera import orbit_label, project
+from talk3d.face import load_face_shape
+from talk3d.lips import LIP_POINTS, LipSpace, lip_shapes
+
+
+def _seen(points, labels):
+    places = [
+        project(torch.from_numpy(p)[None], label[None])[0][0]
+        for p, label in zip(points, labels, strict=True)
+    ]
+    return torch.stack(places).numpy(), torch.stack(labels).numpy()
+
+
+def _faces(frames):
+    """Faces whose jaw opens and shuts, all else at rest."""
+    shape = load_face_shape()
+    opening = 0.5 + 0.5 * np.sin(np.arange(frames))
+    jaw = shape.expression[shape.expression_names.index("jawOpen")]
+    return (shape.mean + opening[:, None, None] * jaw).astype(np.float32), opening
+
+
+def test_a_turning_head_does_not_move_the_lips():
+    faces, _ = _faces(12)
+    faces[:] = faces[0]
+    angles = np.linspace(-0.25, 0.25, 12)
+    labels = [orbit_label(float(a), float(a) / 3) for a in angles]
+    shapes = lip_shapes(*_seen(faces, labels))
+    assert shapes.std(0).max() < 1.5  # percent; lips lie off the mean depth
+
+
+def test_opening_the_jaw_is_one_component():
+    faces, opening = _faces(40)
+    labels = [orbit_label(0.1, 0.0)] * 40
+    shapes = lip_shapes(*_seen(faces, labels))
+    space = LipSpace.of(shapes)
+    numbers = space.encode(torch.from_numpy(shapes)).numpy()
+    assert abs(np.corrcoef(numbers[:, 0], opening)[0, 1]) > 0.99
+    np.testing.assert_allclose(numbers[:, 0].std(), 1.0, rtol=0.01)
+    found = space.decode(torch.from_numpy(numbers)).numpy()
+    np.testing.assert_allclose(found, shapes, atol=0.05)
+
+
+def test_width_is_percent_of_the_distance_of_the_eyes():
+    faces, _ = _faces(5)
+    shapes = lip_shapes(*_seen(faces, [orbit_label(0.0, 0.0)] * 5))
+    left, right = LIP_POINTS.index(291), LIP_POINTS.index(61)
+    points = shapes.reshape(5, 40, 2)
+    face = faces[0]
+    expected = np.linalg.norm(face[291, :2] - face[61, :2]) / np.linalg.norm(
+        face[263, :2] - face[33, :2]
+    )
+    width = np.linalg.norm(points[0, left] - points[0, right]) / 100
+    assert abs(width / expected - 1) < 0.03
+    assert points[0, left, 0] > points[0, right, 0]
+
+
+def test_fewer_frames_than_numbers_leave_the_rest_zero():
+    shapes = np.random.default_rng(0).normal(size=(3, 80)).astype(np.float32)
+    space = LipSpace.of(shapes)
+    assert space.basis.shape == (8, 80)
+    assert torch.isfinite(space.encode(torch.from_numpy(shapes))).all()

@@ -1,0 +1,59 @@
+"""Voices: sound tells lips where it can, and the mean where it cannot."""
+
+import numpy as np
+import torch
+
+from talk3d.voice import fit_voice
+
+RATE, FPS, SECONDS = 16_000, 25.0, 12
+
+
+def _talk(seed):
+    """Noise whose brightness and loudness follow two slow signals."""
+    rng = np.random.default_rng(seed)
+    frames = int(SECONDS * FPS)
+    path = np.cumsum(rng.normal(size=(frames + 50, 2)), axis=0)
+    smooth = np.stack([np.convolve(p, np.ones(9) / 9, "same") for p in path.T], -1)
+    lips = (smooth - smooth.mean(0)) / smooth.std(0)
+    lips = lips[25 : 25 + frames]
+    time = np.arange(SECONDS * RATE) / RATE
+    value = [np.interp(time, (np.arange(frames) + 0.5) / FPS, row) for row in lips.T]
+    noise = rng.normal(size=len(time))
+    bright = np.diff(noise, prepend=0.0)
+    share = 1 / (1 + np.exp(-value[0]))
+    wave = (share * bright + (1 - share) * noise) * np.exp(0.5 * value[1]) * 0.05
+    times = (np.arange(frames) + 0.5) / FPS
+    return wave.astype(np.float32), times, lips
+
+
+def test_new_sound_tells_the_lips():
+    wave, times, lips = _talk(0)
+    voice, _ = fit_voice(wave, times, lips)
+    other, moments, truth = _talk(1)
+    found = voice.lips(other, moments).numpy()
+    assert np.corrcoef(found[:, 0], truth[:, 0])[0, 1] > 0.8
+
+
+def test_held_out_lips_are_as_wrong_as_those_of_new_sound():
+    wave, times, lips = _talk(0)
+    voice, told = fit_voice(wave, times, lips)
+    other, moments, truth = _talk(1)
+    new = ((voice.lips(other, moments).numpy() - truth) ** 2).mean()
+    held = ((told - lips) ** 2).mean()
+    assert 0.5 < held / new < 2
+
+
+def test_sound_that_tells_nothing_gives_the_mean():
+    wave, times, _ = _talk(0)
+    lips = np.random.default_rng(5).normal(2.0, 1.0, (len(times), 3))
+    voice, _ = fit_voice(wave, times, lips)
+    found = voice.lips(wave, times).numpy()
+    assert np.abs(found - lips.mean(0)).mean() < 0.3
+
+
+def test_a_moment_does_not_depend_on_the_others():
+    wave, times, lips = _talk(0)
+    voice, _ = fit_voice(wave, times, lips)
+    together = voice.lips(wave, times)[100:101]
+    alone = voice.lips(wave, times[100:101])
+    torch.testing.assert_close(together, alone)
