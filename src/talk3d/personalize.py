@@ -37,6 +37,7 @@ from talk3d.losses import (
     train_critic,
     weighted_l1,
 )
+from talk3d.pace import Pace, paces
 from talk3d.person import Person, average_person, person_from_state, person_state
 from talk3d.precision import body_precision
 
@@ -44,7 +45,8 @@ __all__ = ["PersonalizeConfig", "personalize"]
 
 _LOG = logging.getLogger(__name__)
 _STAGES = ("invert", "coarse", "tune")
-_CRITIC_LEAD = 50
+_CRITIC_LEAD = 0.1
+"""Part of the stage by which the critic begins to learn before it is heard."""
 _GUARD_EVERY = 3
 
 
@@ -70,7 +72,7 @@ class PersonalizeConfig:
     """Adam step size of the planes' detail."""
     feature_weight: float = 3.0
     """Added to the weight of 1 where eyes and mouth are."""
-    guard: float = 2.0
+    guard: float = 0.5
     """Weight that holds unseen sides to the inverted prior."""
     adversary: float = 0.0
     """Weight of the patch adversary in the second half of tuning; 0 turns it off."""
@@ -82,6 +84,8 @@ class PersonalizeConfig:
     """Source of all chance."""
     half: bool = True
     """Run convolutions in bfloat16 where the CPU has it in hardware."""
+    minutes: float | None = None
+    """Time limit; steps are left out where it is too short for all."""
 
 
 @dataclass
@@ -96,6 +100,12 @@ class _Run:
     guard: Guard | None = None
     stage: int = 0
     step: int = 0
+    part: float = 0.0
+
+    def done(self, pace: list[Pace]) -> bool:
+        """Note how far the stage is; tell whether that is its end."""
+        self.part = pace[self.stage].part(self.step)
+        return self.part >= 1
 
 
 def personalize(
@@ -122,10 +132,11 @@ def personalize(
     if run.stage > 0:
         run.guard = _guard(run, store)
     lengths = (config.invert_steps, config.coarse_steps, config.tune_steps)
+    pace = paces(lengths, config.minutes)
     steps = (_invert_step, _coarse_step, _tune_step)
     while run.stage < len(_STAGES):
-        while run.step < lengths[run.stage]:
-            _set_rates(run, lengths[run.stage])
+        while not run.done(pace):
+            _set_rates(run)
             steps[run.stage](run, store, config)
             run.step += 1
             if run.step % config.checkpoint_steps == 0:
@@ -176,9 +187,9 @@ def _enter(run: _Run, stage: int, config: PersonalizeConfig) -> None:
     )
 
 
-def _set_rates(run: _Run, steps: int) -> None:
+def _set_rates(run: _Run) -> None:
     warm = min(1.0, (run.step + 1) / 20)
-    fall = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * run.step / steps))
+    fall = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * run.part))
     for group in run.optimiser.param_groups:
         group["lr"] = group["start"] * warm * fall
 
@@ -222,12 +233,11 @@ def _tune_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> None:
         "detail": laplacian_loss(result[:, :3], truth[:, :3], weight),
         "guard": _strayed(run, config, chance),
     }
-    late = run.step - config.tune_steps // 2
-    if config.adversary > 0 and late >= 0:
+    if config.adversary > 0 and run.part >= 0.5:
         judged = run.critic(result[:, :3])
         terms["adversary"] = config.adversary * generator_loss(judged)
     _descend(run, terms)
-    if config.adversary > 0 and late >= -_CRITIC_LEAD:
+    if config.adversary > 0 and run.part >= 0.5 - _CRITIC_LEAD:
         fake, real = result[:, :3].detach(), truth[:, :3]
         train_critic(run.critic, run.critic_optimiser, fake, real, step=run.step)
 

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +47,7 @@ _LOG = logging.getLogger(__name__)
 _SAMPLE_RATE = 16_000
 _DISK_BYTES = 2_000_000_000
 _PREVIEW_SECONDS = 120.0
+_FITTING_SHARE = 0.3
 _SHEET_YAWS = (-60, -45, -30, 0, 30, 45, 60)
 Report = Callable[[str, float], None]
 """Receives the stage and the finished part of it, 0 to 1."""
@@ -62,6 +63,8 @@ class CreateConfig:
     """Fitting the person."""
     animator: AnimatorTrainConfig = field(default_factory=AnimatorTrainConfig)
     """Learning to speak."""
+    max_minutes: float | None = None
+    """Time limit of fitting and learning; they take fewer steps where it is short."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +113,16 @@ def create(
         preprocess(video, subject, config.preprocess, report)
     generator = work / "generator.safetensors"
     if not generator.is_file():
-        personalize_subject(subject, prior, generator, config.personalize, report)
+        fitting = replace(config.personalize, minutes=_share(config, _FITTING_SHARE))
+        personalize_subject(subject, prior, generator, fitting, report)
     if not out.is_file():
-        train_subject(subject, generator, out, config.animator, report)
+        learning = replace(config.animator, minutes=_share(config, 1 - _FITTING_SHARE))
+        train_subject(subject, generator, out, learning, report)
+
+
+def _share(config: CreateConfig, part: float) -> float | None:
+    """Return a part of the time limit, if there is one."""
+    return None if config.max_minutes is None else part * config.max_minutes
 
 
 def personalize_subject(
@@ -142,10 +152,12 @@ def train_subject(
     opened, person = Subject.open(subject), load_person(generator)
     state = out.with_suffix(".state")
     steps = train_animator(opened, person, config, state=state)
+    preview = _Preview(out.with_suffix(".png"))
     trained = None
     for stage, step, length, animator in steps:
         trained = animator
         report(stage, step / length)
+        preview.offer(person)
     assert trained is not None
     avatar = Avatar.of(opened, person, trained)
     save_avatar(

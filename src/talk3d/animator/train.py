@@ -41,6 +41,7 @@ from talk3d.losses import (
     train_critic,
     weighted_l1,
 )
+from talk3d.pace import Pace, paces
 from talk3d.person import Person, enlarged, reduced
 from talk3d.precision import body_precision
 
@@ -48,7 +49,8 @@ __all__ = ["AnimatorTrainConfig", "Drivers", "train_animator"]
 
 _LOG = logging.getLogger(__name__)
 _STAGES = ("raw", "pictures")
-_CRITIC_LEAD = 50
+_CRITIC_LEAD = 0.1
+"""Part of the stage by which the critic begins to learn before it is heard."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ class AnimatorTrainConfig:
     """Source of all chance."""
     half: bool = True
     """Run convolutions in bfloat16 where the CPU has it in hardware."""
+    minutes: float | None = None
+    """Time limit; steps are left out where it is too short for all."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,12 @@ class _Run:
     critic_optimiser: torch.optim.Adam
     stage: int = 0
     step: int = 0
+    part: float = 0.0
+
+    def done(self, pace: list[Pace]) -> bool:
+        """Note how far the stage is; tell whether that is its end."""
+        self.part = pace[self.stage].part(self.step)
+        return self.part >= 1
 
     def identity(self) -> Float[Tensor, "3 c h w"]:
         """Return the planes of the person with sealed lips."""
@@ -162,12 +172,13 @@ def train_animator(
     if state.is_file():
         _restore(run, state, config)
     lengths = (config.raw_steps, config.picture_steps)
+    pace = paces(lengths, config.minutes)
     steps = (_raw_step, _picture_step)
     while run.stage < len(_STAGES):
         length = lengths[run.stage]
-        while run.step < length:
+        while not run.done(pace):
             chance = _chance(config, run)
-            _set_rates(run, length)
+            _set_rates(run)
             terms = steps[run.stage](run, store, drivers, config, chance)
             _report(run, terms)
             run.step += 1
@@ -275,12 +286,11 @@ def _picture_step(
         "detail": laplacian_loss(result[:, :3], truth[:, :3], weight),
         "guard": config.guard * strayed,
     }
-    late = run.step - config.picture_steps // 2
-    if config.adversary > 0 and late >= 0:
+    if config.adversary > 0 and run.part >= 0.5:
         judged = run.critic(result[:, :3])
         terms["adversary"] = config.adversary * generator_loss(judged)
     _descend(run, terms)
-    if config.adversary > 0 and late >= -_CRITIC_LEAD:
+    if config.adversary > 0 and run.part >= 0.5 - _CRITIC_LEAD:
         fake, real = result[:, :3].detach(), truth[:, :3]
         train_critic(run.critic, run.critic_optimiser, fake, real, step=run.step)
     return terms
@@ -346,9 +356,9 @@ def _descend(run: _Run, terms: dict[str, Tensor]) -> None:
     run.optimiser.step()
 
 
-def _set_rates(run: _Run, steps: int) -> None:
+def _set_rates(run: _Run) -> None:
     warm = min(1.0, (run.step + 1) / 50)
-    fall = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * run.step / steps))
+    fall = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * run.part))
     for group in run.optimiser.param_groups:
         group["lr"] = group["start"] * warm * fall
 

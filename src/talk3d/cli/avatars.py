@@ -46,6 +46,7 @@ def create(
     out: Out,
     prior: Path | None = None,
     work: Path | None = None,
+    max_minutes: float | None = None,
     reading: Reading = _ALL,
 ) -> None:
     """Make a talking avatar from a video of one person.
@@ -55,6 +56,7 @@ def create(
         out: the avatar file to write (.safetensors).
         prior: the 3D prior; the shipped one if not given.
         work: folder for everything in between; OUT.work if not given.
+        max_minutes: time limit of the training; a short one costs quality.
         reading: how to read the video.
     """
     from talk3d.pipeline import CreateConfig
@@ -68,7 +70,7 @@ def create(
             out,
             prior or _shipped_prior(),
             folder,
-            CreateConfig(preprocess=_preprocess_config(reading)),
+            CreateConfig(_preprocess_config(reading), max_minutes=max_minutes),
             progress.report,
         )
     print(f"wrote {out}")

@@ -1,0 +1,32 @@
+"""Paces: by steps exactly, and never beyond the clock."""
+
+import time
+
+from talk3d.pace import Pace, paces
+
+
+def test_without_a_limit_only_steps_count():
+    pace = Pace(4)
+    assert [pace.part(k) for k in range(6)] == [0, 0.25, 0.5, 0.75, 1, 1]
+
+
+def test_a_stage_without_steps_is_done():
+    assert Pace(0).part(0) == 1
+
+
+def test_time_ends_a_stage_early(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    pace = Pace(1000, seconds=60.0)
+    assert pace.part(0) == 0
+    now[0] += 30
+    assert pace.part(5) == 0.5
+    assert pace.part(900) == 0.9
+    now[0] += 40
+    assert pace.part(901) == 1
+
+
+def test_stages_share_the_time_by_their_lengths():
+    short, long = paces((10, 30), 2.0)
+    assert (short.seconds, long.seconds) == (30, 90)
+    assert paces((10, 30), None)[1].seconds is None
