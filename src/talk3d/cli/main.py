@@ -13,6 +13,7 @@ import tyro
 
 from talk3d import __version__
 from talk3d.cli.avatars import COMMANDS
+from talk3d.cli.benchmark import BENCHMARKS
 from talk3d.cli.workshop import GROUPS
 
 __all__ = ["main"]
@@ -29,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     _keep_memory()
-    group = GROUPS.get(words[0]) if words else None
+    groups = GROUPS | {"benchmark": BENCHMARKS}
+    group = groups.get(words[0]) if words else None
     try:
         if group is not None:
             name = f"talk3d {words[0]}"
@@ -43,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 prog="talk3d",
                 config=_STYLE,
                 description="One short video of a person in, a 3D talking avatar out."
-                " More commands: talk3d synth --help, talk3d prior --help.",
+                " More commands: talk3d synth --help, talk3d prior --help,"
+                " talk3d benchmark --help.",
             )
     except (ValueError, OSError) as error:
         print(f"talk3d: {error}", file=sys.stderr)

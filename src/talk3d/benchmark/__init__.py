@@ -1,0 +1,1 @@
+"""Suites that hold systems against truth no recording has: seen from the side."""

@@ -1,0 +1,125 @@
+"""Let an outside system enter the benchmark with its own command.
+
+An adapter is a TOML file::
+
+    name = "still"                       # row in the tables
+    command = ["python", "still.py", "{given}", "{out}"]
+    minutes = 600                        # time limit; optional
+
+The command runs in the file's folder. ``{given}`` is replaced by the folder it may
+read (``video.mp4``, ``audio.wav``, ``cameras.json``, ``driving.safetensors``; see
+``talk3d.benchmark.task``), ``{out}`` by the folder it must fill: for every entry of
+``shots`` in ``cameras.json`` one PNG of that name, RGB on 0.5 grey or RGBA, and where
+it knows the depth a NumPy file of that name.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Adapter", "load_adapter", "run_adapter"]
+
+_FIELDS = {"name", "command", "minutes"}
+_RESERVED = ("truth", "ours", "without prior", "mesh")
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An outside system."""
+
+    name: str
+    """Row in the tables."""
+    command: tuple[str, ...]
+    """Program and arguments."""
+    folder: Path
+    """Where the command runs."""
+    minutes: float = 600.0
+    """Time limit."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot run.
+
+        Raises:
+            ValueError: The command lacks a place, or the name is taken.
+        """
+        if self.name in _RESERVED or not self.name or "/" in self.name:
+            raise ValueError(
+                f"An adapter is named {self.name!r}; take another name than "
+                f"{', '.join(_RESERVED)}, without slashes."
+            )
+        joined = " ".join(self.command)
+        if "{given}" not in joined or "{out}" not in joined:
+            raise ValueError(
+                f"The command of the adapter {self.name} is {joined!r}; it must hold "
+                "{given} and {out}."
+            )
+
+
+def load_adapter(name: str) -> Adapter:
+    """Read an adapter: a TOML file, or the name of one in ``benchmarks/adapters``.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no adapter.
+    """
+    places = [Path(name), Path("benchmarks/adapters") / f"{name}.toml"]
+    file = next((place for place in places if place.is_file()), None)
+    if file is None:
+        raise FileNotFoundError(
+            f"no adapter {name}: give a TOML file, or put {places[1]} there"
+        )
+    try:
+        content = tomllib.loads(file.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"the adapter {file} is no TOML: {error}") from error
+    if not {"name", "command"} <= set(content) <= _FIELDS:
+        raise ValueError(
+            f"the adapter {file} has the fields {sorted(content)}; give name and "
+            "command, and if wanted minutes"
+        )
+    return Adapter(
+        name=content["name"],
+        command=tuple(content["command"]),
+        folder=file.resolve().parent,
+        minutes=float(content.get("minutes", Adapter.minutes)),
+    )
+
+
+def run_adapter(adapter: Adapter, given: Path, out: Path) -> None:
+    """Run an outside system on a task.
+
+    Raises:
+        RuntimeError: It failed, or took too long; the message ends with what it said.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    places = {"{given}": str(given.resolve()), "{out}": str(out.resolve())}
+    words = list(adapter.command)
+    for mark, place in places.items():
+        words = [word.replace(mark, place) for word in words]
+    try:
+        # The user named this command in a file of their own.
+        done = subprocess.run(  # noqa: S603
+            words,
+            cwd=adapter.folder,
+            timeout=60 * adapter.minutes,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(
+            f"the adapter {adapter.name} took longer than {adapter.minutes} minutes"
+        ) from error
+    except OSError as error:
+        raise RuntimeError(
+            f"the adapter {adapter.name} cannot be started: {error}"
+        ) from error
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip().splitlines()[-1:]
+        raise RuntimeError(
+            f"the adapter {adapter.name} failed with status {done.returncode}: "
+            f"{' '.join(said) or 'it said nothing'}"
+        )
