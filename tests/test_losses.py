@@ -59,3 +59,15 @@ def test_a_critic_learns_to_tell_noise_from_flat():
     for step in range(40):
         losses.train_critic(critic, optimiser, fake, real, step=step)
     assert critic(real).mean() > critic(fake).mean() + 0.5
+
+
+def test_texture_asks_for_strength_of_detail_not_for_its_place():
+    chance = torch.Generator().manual_seed(0)
+    truth = torch.rand(1, 3, 64, 64, generator=chance)
+    weight = torch.ones(1, 1, 64, 64)
+    shifted = truth.roll(3, dims=3)
+    blurred = torch.nn.functional.avg_pool2d(truth, 3, stride=1, padding=1)
+    assert losses.texture_loss(truth, truth, weight) == 0
+    moved = losses.texture_loss(shifted, truth, weight)
+    dull = losses.texture_loss(blurred, truth, weight)
+    assert dull > 4 * moved

@@ -54,7 +54,7 @@ def test_a_resumed_fit_equals_an_uninterrupted_one(subject, prior, tmp_path):
 
 def test_tuning_brings_the_pictures_closer(subject, prior, tmp_path, caplog):
     caplog.set_level("INFO", logger="talk3d.personalize")
-    config = replace(CONFIG, tune_steps=51, adversary=0.0, learning_rate=5e-3)
+    config = replace(CONFIG, tune_steps=51, learning_rate=5e-3)
     _fitted(subject, prior, config, tmp_path / "c.state")
     losses = [
         float(record.getMessage().split("colour ")[1].split()[0])

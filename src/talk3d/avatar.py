@@ -1,10 +1,9 @@
 """The avatar: everything needed to speak, in one file.
 
-An avatar holds a person's tri-planes, the decoder and super-resolution that draw
-them, the animator that moves them, the background plate and the motion of the
-recording; the network that made the planes stays in the generator file. ``speak``
-takes sound and a view and yields frames; nothing is remembered between calls.
-The file is kind ``avatar``.
+An avatar holds the personalised generator, the animator that moves its tri-planes, the
+voice that tells lips from sound, the background plate and the motion of the recording.
+``speak`` takes sound and a view and yields frames; nothing is remembered between calls.
+The file is kind ``avatar``; its weights are stored in eight bits.
 """
 
 import math
@@ -19,16 +18,16 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from talk3d.animator.model import Animator, AnimatorConfig, DrivingBatch
+from talk3d.animator.moving import Moving
 from talk3d.audio import SAMPLE_RATE
 from talk3d.camera import look_at, mean_label, pack_label, unpack_label
-from talk3d.checkpoint import half_precision, load_model, save_model
+from talk3d.checkpoint import load_model, save_model
+from talk3d.compact import compacted, expanded
 from talk3d.dataset import Subject
-from talk3d.eg3d.config import GeneratorConfig
-from talk3d.eg3d.generator import Generator
 from talk3d.frames import driving_signals
 from talk3d.lips import LipSpace, lip_space, seen_lips
 from talk3d.motion import continued
-from talk3d.person import PERSONAL, Person, enlarged, reduced
+from talk3d.person import PERSONAL, Person, person_from_state, person_state
 from talk3d.precision import body_precision
 from talk3d.voice import Voice, fit_voice
 
@@ -36,8 +35,7 @@ __all__ = ["Avatar", "View", "load_avatar", "save_avatar"]
 
 _BATCH = 4
 _ANIMATOR = "animator."
-_GENERATOR = "generator."
-_DRAWN_BY = ("decoder.", "superresolution.")
+_PERSON = "person."
 _MOTION = "motion."
 _LIPS = "lips."
 _VOICE = "voice."
@@ -82,12 +80,8 @@ class View:
 class Avatar:
     """A person that can speak."""
 
-    generator: Generator
-    """Draws planes; of its weights the file holds decoder and super-resolution."""
-    identity: Float[Tensor, "3 channels height width"]
-    """The person's planes, neutral with sealed lips."""
-    w: Float[Tensor, "1 layers w"]
-    """The person's style vectors."""
+    person: Person
+    """The personalised generator."""
     animator: Animator
     """Lips, eyes and pose to motion of the planes."""
     space: LipSpace
@@ -113,18 +107,13 @@ class Avatar:
     def of(cls, subject: Subject, person: Person, animator: Animator) -> "Avatar":
         """Put an avatar together."""
         eye, rotation, landmark = driving_signals(subject.arrays)
-        with torch.no_grad():
-            w = person.neutral()
-            identity = person.planes(w)[0]
         space, train = lip_space(subject), subject.train
         index = np.flatnonzero(subject.arrays["valid"] > 0)
         index = index[(index >= train.start) & (index < train.stop)]
         times = (index + 0.5) / subject.fps
         voice, _ = fit_voice(subject.audio(), times, seen_lips(subject)[index])
         return cls(
-            generator=person.generator,
-            identity=identity,
-            w=w,
+            person=person,
             animator=animator,
             space=space,
             voice=voice,
@@ -203,26 +192,19 @@ class Avatar:
 
         ``first`` is the frame of the sound at which the signals begin.
         """
-        generator, (cameras, necks) = self.generator, poses
+        person, (cameras, necks) = self.person, poses
         times = (np.arange(len(cameras)) + first + 0.5) / self.fps
         lips = self.space.encode(self.voice.lips(wave, times))
-        with body_precision():
-            size = self.animator.config.unet.plane_size
-            encoded = self.animator.encode(reduced(self.identity, size))
+        moving = Moving.of(person, self.animator)
+        samples = person.generator.sampling()
         for rows in torch.arange(len(cameras)).split(_BATCH):
             driving = DrivingBatch(lips[rows], *(signal[rows] for signal in signals))
-            with body_precision():
-                token = self.animator.tokens(driving).float()
-                offset = self.animator.decode(encoded, token).float()
-            samples = generator.sampling()
-            planes = enlarged(offset, self.identity.shape[-1]) + self.identity
-            rendering = generator.render(
+            w, planes = moving.planes(driving)
+            rendering = person.generator.render(
                 planes, cameras[rows], samples, neck=necks[rows]
             )
             with body_precision():
-                picture = generator.upsample(
-                    rendering, self.w.expand(len(rows), -1, -1)
-                )
+                picture = person.generator.upsample(rendering, w)
             yield from _straight(picture.float())
 
 
@@ -232,12 +214,9 @@ def save_avatar(
     """Write an avatar file."""
     network = avatar.animator.state_dict()
     state = {f"{_ANIMATOR}{name}": value for name, value in network.items()}
-    for name, value in avatar.generator.state_dict().items():
-        if name.startswith(_DRAWN_BY):
-            state[f"{_GENERATOR}{name}"] = value
-    state |= {"identity": avatar.identity, "w": avatar.w}
+    state |= {f"{_PERSON}{k}": v for k, v in person_state(avatar.person).items()}
     state |= {f"{_VOICE}{k}": v for k, v in avatar.voice.state().items()}
-    state = half_precision(state)
+    state = compacted(state)
     state |= {f"{_LIPS}{k}": v for k, v in asdict(avatar.space).items()}
     for name in ("camera", "neck", "eye", "rotation", "landmark", "plate"):
         state[f"{_MOTION}{name}"] = getattr(avatar, name)
@@ -246,7 +225,7 @@ def save_avatar(
         state,
         kind="avatar",
         config={
-            "generator": asdict(avatar.generator.config),
+            "generator": asdict(avatar.person.generator.config),
             "animator": asdict(avatar.animator.config),
         },
         parents=parents,
@@ -264,35 +243,22 @@ def load_avatar(path: Path) -> Avatar:
     """
     saved = load_model(path, kind="avatar")
     parts: dict[str, dict[str, Tensor]] = {}
-    for name, value in saved.state.items():
+    for name, value in expanded(saved.state).items():
         owner, dot, rest = name.partition(".")
         if dot:
             parts.setdefault(owner + dot, {})[rest] = value
     with torch.random.fork_rng():
         animator = Animator(AnimatorConfig.from_json(saved.config["animator"]))
-        generator = Generator(GeneratorConfig.from_json(saved.config["generator"]))
-    animator.load_state_dict(_single(parts[_ANIMATOR]))
-    drawn = _single(parts[_GENERATOR])
-    missing, unknown = generator.load_state_dict(drawn, strict=False)
-    if unknown or any(name.startswith(_DRAWN_BY) for name in missing):
-        message = f"the weights in {path} do not fit its configuration: make it again"
-        raise ValueError(message)
-    for network in (animator, generator):
-        network.eval().requires_grad_(False)
+    animator.load_state_dict(parts[_ANIMATOR])
+    animator.eval().requires_grad_(False)
     return Avatar(
-        generator=generator,
-        identity=saved.state["identity"].float(),
-        w=saved.state["w"].float(),
+        person=person_from_state(saved.config["generator"], parts[_PERSON]),
         animator=animator,
-        space=LipSpace(**_single(parts[_LIPS])),
-        voice=Voice(**_single(parts[_VOICE])),
+        space=LipSpace(**parts[_LIPS]),
+        voice=Voice(**parts[_VOICE]),
         info=saved.extra,
         **parts[_MOTION],
     )
-
-
-def _single(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.float() for name, value in state.items()}
 
 
 def _seen_from(

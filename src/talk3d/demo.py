@@ -26,14 +26,15 @@ from talk3d.pipeline import (
     speak,
     yaw_sheet,
 )
+from talk3d.trust.consent import synthetic_consent
 
 __all__ = ["QUICK", "demo", "shipped"]
 
 _SECONDS = 8
 
 QUICK = CreateConfig(
-    personalize=PersonalizeConfig(invert_steps=40, coarse_steps=120, tune_steps=150),
-    animator=AnimatorTrainConfig(raw_steps=60, picture_steps=200),
+    personalize=PersonalizeConfig(invert_steps=40, coarse_steps=100, tune_steps=150),
+    animator=AnimatorTrainConfig(steps=50),
 )
 """Few steps: shows that everything works, not how good it gets."""
 
@@ -69,7 +70,9 @@ def demo(out: Path, report: Report) -> None:
 
     work, avatar = out / "work", out / "me.safetensors"
     prior = shipped("prior-small.safetensors")
-    create(shipped("speaker.mp4"), avatar, prior, work, QUICK, report)
+    drawn = synthetic_consent("the bundled speaker")
+    clip = shipped("speaker.mp4")
+    create(clip, avatar, prior, work, QUICK, report, consent=drawn)
     replay(avatar, work / "subject", out / "created.mp4")
     with write_atomically(out / "yaw.png") as temporary:
         sheet = yaw_sheet(load_person(work / "generator.safetensors"))

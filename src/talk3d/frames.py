@@ -15,6 +15,7 @@ from torch import Tensor
 from talk3d.camera import mean_label
 from talk3d.dataset import Subject
 from talk3d.face import LEFT_EYE, RIGHT_EYE
+from talk3d.lips import face_signals
 
 __all__ = ["LIMIT", "FrameBatch", "FrameStore", "driving_signals"]
 
@@ -39,8 +40,8 @@ class FrameBatch:
     """1 in the boxes around the eyes."""
     camera: Float[Tensor, "batch 25"]
     """EG3D labels."""
-    expression: Float[Tensor, "batch 53"]
-    """Blend weights."""
+    face: Float[Tensor, "batch 10"]
+    """What lips and lids do, see ``talk3d.lips.face_signals``."""
     gaze: Float[Tensor, "batch 4"]
     """Left yaw, pitch, right yaw, pitch in radians."""
     neck: Float[Tensor, "batch 4 4"]
@@ -72,6 +73,7 @@ class FrameStore:
         self.frames = usable[::step]
         self.size = subject.size
         self._subject = subject
+        self._face = face_signals(subject)
         pictures = [subject.frame(index) for index in self.frames]
         self._pictures = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
         mattes = [subject.matte(index) for index in self.frames]
@@ -93,7 +95,7 @@ class FrameStore:
             mouth=_box(marks[:, list(_MOUTH)], self.size),
             eyes=torch.maximum(eyes, _box(marks[:, list(RIGHT_EYE)], self.size)),
             camera=torch.from_numpy(arrays["camera"][index]),
-            expression=torch.from_numpy(arrays["expression"][index]),
+            face=self._face[index],
             gaze=torch.from_numpy(arrays["gaze"][index]),
             neck=torch.from_numpy(arrays["neck"][index]),
             frame=torch.tensor(index),
@@ -104,6 +106,11 @@ class FrameStore:
         count = min(count, len(self))
         rows = torch.randperm(len(self), generator=generator)[:count]
         return self.batch(rows.tolist())
+
+    def expressions(self) -> tuple[Float[Tensor, "n 10"], Float[Tensor, "n 53"]]:
+        """Return what the faces of all frames do, and the weights tracked for it."""
+        weights = torch.from_numpy(self._subject.arrays["expression"][self.frames])
+        return self._face[self.frames], weights.float()
 
     def mean_camera(self) -> Float[Tensor, "25"]:
         """Return the mean of the cameras, its rotation made orthogonal again."""

@@ -18,9 +18,11 @@ from talk3d.dataset import Subject
 from talk3d.face import INNER_LIPS, OUTER_LIPS, load_face_shape
 
 __all__ = [
+    "FACE_NUMBERS",
     "LIP_NUMBERS",
     "LIP_POINTS",
     "LipSpace",
+    "face_signals",
     "lip_shapes",
     "lip_space",
     "seen_lips",
@@ -30,6 +32,8 @@ LIP_POINTS = OUTER_LIPS + INNER_LIPS
 """Indices of the 40 lip landmarks."""
 LIP_NUMBERS = 8
 """Numbers that span a person's lips."""
+FACE_NUMBERS = LIP_NUMBERS + 2
+"""Numbers that say what a face does: the lips', then the blinks of both eyes."""
 _CANTHI = (33, 263)
 _PERCENT = 100.0
 
@@ -115,3 +119,10 @@ def lip_space(subject: Subject) -> LipSpace:
     train = subject.train
     valid = subject.arrays["valid"][train.start : train.stop] > 0
     return LipSpace.of(seen_lips(subject)[train.start : train.stop][valid])
+
+
+def face_signals(subject: Subject) -> Float[Tensor, "frames 10"]:
+    """Return what the face does in all frames: lips, blink left and right."""
+    lips = lip_space(subject).encode(torch.from_numpy(seen_lips(subject)))
+    blink = torch.from_numpy(subject.arrays["blink"]).float()
+    return torch.cat([lips, blink], dim=1)

@@ -17,17 +17,18 @@ from talk3d.checkpoint import file_sha256, half_precision, load_model, save_mode
 from talk3d.eg3d.condition import condition_vector
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.generator import Generator
+from talk3d.lips import FACE_NUMBERS
 
 __all__ = [
     "DETAIL",
     "PERSONAL",
+    "Drive",
     "Person",
     "average_person",
     "enlarged",
     "load_person",
     "person_from_state",
     "person_state",
-    "reduced",
     "save_person",
 ]
 
@@ -36,6 +37,39 @@ DETAIL = 2
 PERSONAL = "personal: belongs to the person shown"
 """Licence of files that show a person."""
 _PREFIX = "generator."
+_DRIVE = "drive."
+_RIDGE = 0.01
+
+
+@dataclass
+class Drive:
+    """How lips and lids become conditions of the generator, linearly."""
+
+    expression: Float[Tensor, "11 53"]
+    """Face signals, and 1, to expression weights."""
+    style: Float[Tensor, "10 w"]
+    """Face signals to what expressions cannot say, added to all style vectors."""
+
+    @classmethod
+    def fitted(
+        cls,
+        face: Float[Tensor, "frames 10"],
+        expression: Float[Tensor, "frames 53"],
+        w_dim: int,
+    ) -> "Drive":
+        """Return the drive that tells the tracked expressions best, by a ridge."""
+        rows = _with_one(face)
+        gram = rows.T @ rows + _RIDGE * len(rows) * torch.eye(rows.shape[1])
+        weights = torch.linalg.solve(gram, rows.T @ expression)
+        return cls(weights, torch.zeros(face.shape[1], w_dim))
+
+    def weights(self, face: Float[Tensor, "batch 10"]) -> Float[Tensor, "batch 53"]:
+        """Return the expression weights of face signals."""
+        return _with_one(face) @ self.expression
+
+
+def _with_one(face: Tensor) -> Tensor:
+    return torch.cat([face, torch.ones(len(face), 1)], dim=1)
 
 
 @dataclass
@@ -51,14 +85,21 @@ class Person:
     detail: Float[Tensor, "3 channels fine fine"]
     """Added to all planes, at ``DETAIL`` times their resolution: what the network is
     too coarse to say of the person."""
+    drive: Drive
+    """Lips and lids to the generator's conditions."""
 
     def styles(
-        self, expression: Float[Tensor, "batch 53"], gaze: Float[Tensor, "batch 4"]
+        self, face: Float[Tensor, "batch 10"], gaze: Float[Tensor, "batch 4"]
     ) -> Float[Tensor, "batch layers w"]:
-        """Return the style vectors of the person with an expression and a gaze."""
-        condition = condition_vector(expression, gaze)
-        w = self.generator.map(self.z.expand(len(expression), -1), condition)
-        return w + self.offset
+        """Return the style vectors of the person with given lips, lids and gaze.
+
+        Args:
+            face: see ``talk3d.lips.face_signals``.
+            gaze: radians.
+        """
+        condition = condition_vector(self.drive.weights(face), gaze)
+        w = self.generator.map(self.z.expand(len(face), -1), condition)
+        return w + self.offset + (face @ self.drive.style)[:, None]
 
     def planes(
         self, w: Float[Tensor, "batch layers w"]
@@ -68,7 +109,8 @@ class Person:
 
     def neutral(self) -> Float[Tensor, "1 layers w"]:
         """Return the style vectors with sealed lips and straight gaze."""
-        return self.styles(torch.zeros(1, 53), torch.zeros(1, 4))
+        nothing = condition_vector(torch.zeros(1, 53), torch.zeros(1, 4))
+        return self.generator.map(self.z, nothing) + self.offset
 
 
 def average_person(generator: Generator) -> Person:
@@ -78,7 +120,8 @@ def average_person(generator: Generator) -> Person:
     rules = generator.config
     size = DETAIL * rules.plane_size
     detail = _fast(torch.zeros(1, 3, rules.plane_channels, size, size))[0]
-    return Person(generator, z, torch.zeros(1, layers, width), detail)
+    drive = Drive(torch.zeros(FACE_NUMBERS + 1, 53), torch.zeros(FACE_NUMBERS, width))
+    return Person(generator, z, torch.zeros(1, layers, width), detail, drive)
 
 
 def enlarged(
@@ -89,13 +132,6 @@ def enlarged(
         planes.flatten(1, 2), size=(size, size), mode="bilinear"
     )
     return flat.unflatten(1, (3, -1))
-
-
-def reduced(
-    planes: Float[Tensor, "3 channels fine fine"], size: int
-) -> Float[Tensor, "3 channels size size"]:
-    """Return planes at a lower resolution, each pixel the mean of those it covers."""
-    return functional.interpolate(planes, size=(size, size), mode="area")
 
 
 def _fast(planes: Tensor) -> Tensor:
@@ -124,6 +160,7 @@ def person_state(person: Person) -> dict[str, Tensor]:
     network = person.generator.state_dict()
     state = {f"{_PREFIX}{name}": value for name, value in network.items()}
     codes = {"z": person.z, "offset": person.offset, "detail": person.detail}
+    codes |= {f"{_DRIVE}{k}": v for k, v in vars(person.drive).items()}
     return state | {name: value.detach() for name, value in codes.items()}
 
 
@@ -150,4 +187,5 @@ def person_from_state(config: dict[str, Any], state: dict[str, Tensor]) -> Perso
     generator.load_state_dict(weights)
     generator.requires_grad_(False)
     z, offset, detail = (state[name].float() for name in ("z", "offset", "detail"))
-    return Person(generator, z, offset, _fast(detail[None])[0])
+    drive = Drive(*(state[f"{_DRIVE}{k}"].float() for k in ("expression", "style")))
+    return Person(generator, z, offset, _fast(detail[None])[0], drive)

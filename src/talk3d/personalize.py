@@ -30,23 +30,15 @@ from talk3d.eg3d.generator import Generator, Rendering, load_generator
 from talk3d.eg3d.train import LINEAR_RATE, parameter_groups
 from talk3d.frames import FrameBatch, FrameStore
 from talk3d.guard import GUARD_POINTS, Guard
-from talk3d.losses import (
-    PatchDiscriminator,
-    generator_loss,
-    laplacian_loss,
-    train_critic,
-    weighted_l1,
-)
+from talk3d.losses import laplacian_loss, texture_loss, weighted_l1
 from talk3d.pace import Pace, paces
-from talk3d.person import Person, average_person, person_from_state, person_state
+from talk3d.person import Drive, Person, average_person, person_from_state, person_state
 from talk3d.precision import body_precision
 
 __all__ = ["PersonalizeConfig", "personalize"]
 
 _LOG = logging.getLogger(__name__)
 _STAGES = ("invert", "coarse", "tune")
-_CRITIC_LEAD = 0.1
-"""Part of the stage by which the critic begins to learn before it is heard."""
 _GUARD_EVERY = 3
 
 
@@ -60,7 +52,7 @@ class PersonalizeConfig:
     """Frames per inversion step."""
     coarse_steps: int = 300
     """Steps that adapt weights and detail to the raw picture, without upsampling."""
-    tune_steps: int = 200
+    tune_steps: int = 900
     """Steps that adapt everything to the final picture."""
     tune_frames: int = 2
     """Frames per tuning step."""
@@ -70,12 +62,14 @@ class PersonalizeConfig:
     """Adam step size of the weights, falling to a twentieth along a cosine."""
     detail_learning_rate: float = 2e-2
     """Adam step size of the planes' detail."""
-    feature_weight: float = 3.0
+    drive_learning_rate: float = 3e-3
+    """Adam step size of the map from lips and lids to the generator's conditions."""
+    feature_weight: float = 5.0
     """Added to the weight of 1 where eyes and mouth are."""
     guard: float = 0.5
     """Weight that holds unseen sides to the inverted prior."""
-    adversary: float = 0.0
-    """Weight of the patch adversary in the second half of tuning; 0 turns it off."""
+    texture: float = 0.5
+    """Weight of the local strength of detail in tuning."""
     samples: tuple[int, int] = (16, 8)
     """Coarse and fine samples of a ray."""
     checkpoint_steps: int = 200
@@ -95,8 +89,6 @@ class _Run:
     person: Person
     anchor: Generator
     optimiser: torch.optim.Adam
-    critic: PatchDiscriminator
-    critic_optimiser: torch.optim.Adam
     guard: Guard | None = None
     stage: int = 0
     step: int = 0
@@ -126,7 +118,7 @@ def personalize(
         FloatingPointError: if a loss is not finite.
     """
     store = FrameStore(subject, subject.train)
-    run = _start(prior, config)
+    run = _start(prior, config, store)
     if state.is_file():
         _restore(run, state, config)
     if run.stage > 0:
@@ -149,15 +141,12 @@ def personalize(
     yield _STAGES[-1], lengths[-1], lengths[-1], run.person
 
 
-def _start(prior: Path, config: PersonalizeConfig) -> _Run:
+def _start(prior: Path, config: PersonalizeConfig, store: FrameStore) -> _Run:
     anchor = load_generator(prior)
     person = average_person(copy.deepcopy(anchor))
-    with torch.random.fork_rng():
-        torch.manual_seed(config.seed)
-        critic = PatchDiscriminator()
-    critic_optimiser = torch.optim.Adam(critic.parameters(), 1e-3, betas=(0.0, 0.99))
+    person.drive = Drive.fitted(*store.expressions(), anchor.config.w_dim)
     unset = torch.optim.Adam([torch.zeros(1)])
-    run = _Run(person, anchor, unset, critic, critic_optimiser)
+    run = _Run(person, anchor, unset)
     _enter(run, 0, config)
     return run
 
@@ -168,7 +157,8 @@ def _enter(run: _Run, stage: int, config: PersonalizeConfig) -> None:
     person, inverting = run.person, stage == 0
     person.z.requires_grad_(inverting)
     person.offset.requires_grad_(inverting)
-    person.detail.requires_grad_(not inverting)
+    for tensor in (person.detail, person.drive.expression, person.drive.style):
+        tensor.requires_grad_(not inverting)
     person.generator.requires_grad_(not inverting)
     if inverting:
         rate = config.code_learning_rate
@@ -180,6 +170,7 @@ def _enter(run: _Run, stage: int, config: PersonalizeConfig) -> None:
             (others, rate),
             (linear, LINEAR_RATE / 3 * rate),
             ([person.detail], config.detail_learning_rate),
+            ([person.drive.expression, person.drive.style], config.drive_learning_rate),
         ]
     run.optimiser = torch.optim.Adam(
         [{"params": group, "lr": r, "start": r} for group, r in groups],
@@ -231,15 +222,10 @@ def _tune_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> None:
         "raw": _raw_error(view, batch, config),
         "colour": weighted_l1(result, truth, weight),
         "detail": laplacian_loss(result[:, :3], truth[:, :3], weight),
+        "texture": config.texture * texture_loss(result[:, :3], truth[:, :3], weight),
         "guard": _strayed(run, config, chance),
     }
-    if config.adversary > 0 and run.part >= 0.5:
-        judged = run.critic(result[:, :3])
-        terms["adversary"] = config.adversary * generator_loss(judged)
     _descend(run, terms)
-    if config.adversary > 0 and run.part >= 0.5 - _CRITIC_LEAD:
-        fake, real = result[:, :3].detach(), truth[:, :3]
-        train_critic(run.critic, run.critic_optimiser, fake, real, step=run.step)
 
 
 @dataclass(frozen=True)
@@ -258,7 +244,7 @@ def _render(
     chance: torch.Generator,
 ) -> _View:
     with body_precision(config.half):
-        w = person.styles(batch.expression, batch.gaze)
+        w = person.styles(batch.face, batch.gaze)
         planes = person.planes(w)
     samples = Sampling(*config.samples, generator=chance)
     rendering = person.generator.render(planes, batch.camera, samples, neck=batch.neck)
@@ -297,7 +283,7 @@ def _guard(run: _Run, store: FrameStore) -> Guard:
     """Return the guard of what the recording's mean camera does not see."""
     person = run.person
     nothing = torch.zeros_like(person.detail)
-    inverted = Person(run.anchor, person.z, person.offset, nothing)
+    inverted = Person(run.anchor, person.z, person.offset, nothing, person.drive)
     return Guard.of(
         run.anchor,
         inverted.planes(inverted.neutral()),
@@ -338,8 +324,6 @@ def _save(run: _Run, path: Path) -> None:
                 "step": run.step,
                 "person": person_state(run.person),
                 "optimiser": run.optimiser.state_dict(),
-                "critic": run.critic.state_dict(),
-                "critic_optimiser": run.critic_optimiser.state_dict(),
             },
             temporary,
         )
@@ -351,5 +335,3 @@ def _restore(run: _Run, path: Path, config: PersonalizeConfig) -> None:
     _enter(run, saved["stage"], config)
     run.step = saved["step"]
     run.optimiser.load_state_dict(saved["optimiser"])
-    run.critic.load_state_dict(saved["critic"])
-    run.critic_optimiser.load_state_dict(saved["critic_optimiser"])

@@ -1,0 +1,61 @@
+"""Tri-planes that move: the generator's own motion and the animator's offset.
+
+The generator knows what expressions do to any face; lips and lids drive it through
+its style vectors. The U-Net adds what this person does besides. Comes in: what drives
+some frames. Goes out: the style vectors and planes of these frames.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from talk3d.animator.model import Animator, DrivingBatch
+from talk3d.animator.unet import Encoded
+from talk3d.person import Person, enlarged
+from talk3d.precision import body_precision
+
+__all__ = ["Moving"]
+
+
+@dataclass(frozen=True)
+class Moving:
+    """A person and an animator, ready to move."""
+
+    person: Person
+    """The personalised generator."""
+    animator: Animator
+    """The U-Net and its tokens."""
+    encoded: Encoded
+    """What the U-Net knows of the person."""
+    half: bool = True
+    """Run convolutions in bfloat16 where the CPU has it in hardware."""
+
+    @classmethod
+    def of(cls, person: Person, animator: Animator) -> "Moving":
+        """Look at the person with sealed lips once, for all frames."""
+        with body_precision():
+            planes = person.generator.planes(person.neutral())[0]
+            return cls(person, animator, animator.encode(planes))
+
+    def planes(
+        self, driving: DrivingBatch, tokens: Float[Tensor, "batch 5 d"] | None = None
+    ) -> tuple[Float[Tensor, "batch layers w"], Float[Tensor, "batch 3 c fine fine"]]:
+        """Return style vectors and planes of some frames.
+
+        Args:
+            driving: what drives them.
+            tokens: the animator's tokens, if not those of ``driving``.
+        """
+        person, (blink, gaze) = self.person, driving.eye.split((2, 4), dim=1)
+        with body_precision(self.half):
+            with torch.no_grad():
+                face = torch.cat([driving.audio, blink], dim=1)
+                w = person.styles(face, gaze)
+                base = person.generator.planes(w)
+            if tokens is None:
+                tokens = self.animator.tokens(driving).float()
+            offset = self.animator.decode(self.encoded, tokens).float()
+        moved = enlarged(base + offset, person.detail.shape[-1]) + person.detail
+        return w, moved
