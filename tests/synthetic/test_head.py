@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from talk3d.preprocess.crop import head_rotation
+from talk3d.preprocess.pose import HeadTrack
 from talk3d.synthetic.head import (
     EXPRESSIONS,
     LIPS_LOWER,
@@ -71,7 +73,7 @@ def test_rotation_signs():
     ahead = np.array([0, 0, 1.0])
     assert (rotation(0.1, 0) @ ahead)[0] > 0
     assert (rotation(0, 0.1) @ ahead)[1] > 0
-    assert (rotation(0, 0, 0.1) @ [0, 1.0, 0])[0] < 0
+    assert (rotation(0, 0, 0.1) @ [0, 1.0, 0])[0] > 0
     turn = rotation(0.3, -0.2, 0.1)
     assert np.allclose(turn @ turn.T, np.eye(3))
 
@@ -114,3 +116,38 @@ def test_missing_and_broken_files(tmp_path, monkeypatch):
     broken.write_bytes(b"not a head")
     with pytest.raises(ValueError, match="no packed head model"):
         load_head(broken)
+
+
+def test_a_tracked_head_has_the_angles_it_was_turned_by():
+    """Drawn and tracked heads name yaw, pitch and roll alike."""
+    angles = (0.2, -0.1, 0.15)
+    to_camera, turn = np.diag([1.0, -1.0, -1.0]), rotation(*angles)
+    # a turn and its inverse have the identity as their mean
+    turns = np.stack([to_camera @ turn, to_camera @ turn.T])
+    track = HeadTrack(
+        focal=1.0,
+        centre=(0.0, 0.0),
+        identity=np.zeros(2),
+        rotation=turns,
+        translation=np.zeros((2, 3)),
+        expression=np.zeros((2, 53)),
+    )
+    assert head_rotation(track)[0] == pytest.approx(angles, abs=1e-5)
+
+
+def test_folds_are_hollow_and_noses_are_not(full_head):
+    normals = full_head.normals(full_head.neutral)
+    bend = full_head.hollows(full_head.neutral, normals)
+    nose, nostril, corner = full_head.landmarks[[30, 31, 48]]
+    assert bend[nose] < -0.3
+    assert bend[nostril] > 0.3
+    assert bend[corner] > 0.1
+
+
+def test_a_shut_lid_presses_the_cornea_flat(full_head):
+    shape, ahead = full_head.neutral, np.zeros(4, np.float32)
+    left, right = full_head.eye_vertices
+    turned = full_head.turn_eyes(shape, shape, ahead, (1.0, 0.0))
+    away = np.linalg.norm(turned[left] - full_head.eye_centres(shape)[0], axis=1)
+    assert away.max() < 1.5
+    assert np.abs(turned[right] - shape[right]).max() < 1e-4

@@ -105,6 +105,31 @@ def test_averaging_keeps_the_background_out(renderer, surface, head):
     assert np.abs(picture.distance - mean)[chosen].max() < 1e-5
 
 
+@pytest.mark.parametrize("turn", [np.eye(3), rotation(0.3, -0.2, 0.1)])
+def test_normals_are_those_of_the_depth(renderer, surface, turn):
+    """Normals of skin against the slope of the distance, in the head frame."""
+    renderer.load(make_person(surface, bald_seed(surface)))
+    label = orbit_label(0.2, 0.1)
+    picture = renderer.render(pose(turn), label.numpy(), studio_light())
+    size = len(picture.distance)
+    origin, way = camera_rays(label[None], size)
+    distance = torch.tensor(picture.distance).reshape(-1, 1)
+    points = (origin[0] + way[0] * distance).reshape(size, size, 3).numpy()
+    down = points[2:, 1:-1] - points[:-2, 1:-1]
+    right = points[1:-1, 2:] - points[1:-1, :-2]
+    slope = np.cross(down, right)
+    slope /= np.linalg.norm(slope, axis=-1, keepdims=True) + 1e-12
+    normal = picture.normal[1:-1, 1:-1]
+    skin = picture.part[1:-1, 1:-1] == 1
+    skin[60:] = False  # the neck bends between head and torso
+    agree = (slope * normal).sum(-1)[skin]
+    assert len(agree) > 500
+    # the shader's bumps and edges of parts excepted
+    assert np.median(agree) > 0.98
+    nothing = picture.part == 0
+    assert (picture.normal[nothing] == 0).all()
+
+
 def test_the_same_call_gives_the_same_picture(renderer, surface):
     renderer.load(make_person(surface, 8))
     label = orbit_label(0.5, 0.0).numpy()

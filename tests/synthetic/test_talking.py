@@ -1,5 +1,7 @@
 import json
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,14 @@ from talk3d.synthetic.articulation import articulate, lip_contact, split_phoneme
 from talk3d.synthetic.head import EXPRESSIONS, LIPS_LOWER, LIPS_UPPER
 from talk3d.synthetic.motion import perform
 from talk3d.synthetic.people import make_person, pose_person
-from talk3d.synthetic.speech import Phoneme, Speech, bundled_speech, make_speech
+from talk3d.synthetic.sentences import SENTENCES, VOICES
+from talk3d.synthetic.speech import (
+    Phoneme,
+    Speech,
+    bundled_speech,
+    make_speech,
+    read_speech,
+)
 from talk3d.synthetic.talking import TalkConfig, write_talk
 
 
@@ -154,3 +163,53 @@ def test_a_talking_subject(opengl, no_espeak, tmp_path):
 def test_bad_configs():
     with pytest.raises(ValueError, match=r"seconds is 0\.0"):
         TalkConfig(seconds=0.0)
+    with pytest.raises(ValueError, match="size is 100: give a multiple of 8"):
+        TalkConfig(size=100)
+    with pytest.raises(ValueError, match="text and sound"):
+        TalkConfig(text="a", sound=bundled_folder() / "sample_speech.flac")
+
+
+def bundled_folder():
+    return Path(speech_module.__file__).parents[1] / "data"
+
+
+def test_an_unknown_phoneme_is_named():
+    with pytest.raises(ValueError, match=re.escape("unknown phoneme 'Ж'")):
+        split_phonemes((Phoneme(0.0, 0.1, "Ж"),))
+
+
+def test_an_unknown_language_is_named():
+    with pytest.raises(OSError, match=r"does not know the voice 'xx-nowhere'|library"):
+        speech_module.speak_text("a", voice="xx-nowhere", rate=150, pitch=50)
+
+
+def test_nasal_and_stressed_vowels_are_known():
+    parts = split_phonemes((Phoneme(0.0, 0.1, "ˈɑ̃ː"), Phoneme(0.1, 0.2, "øː")))
+    assert [part.name for part in parts] == ["ɑ", "ø"]
+
+
+@pytest.mark.parametrize("language", sorted(SENTENCES))
+def test_every_language_is_spoken_with_known_phonemes(language):
+    text = " ".join(SENTENCES[language][:4])
+    try:
+        speech = speech_module.speak_text(
+            text, voice=VOICES[language][0], rate=150, pitch=50
+        )
+    except OSError as error:
+        pytest.skip(str(error))
+    names = {part.name for part in split_phonemes(speech.phonemes)}
+    assert len(names) > 12
+    assert speech.seconds > 5
+
+
+def test_a_recording_with_its_phonemes(tmp_path):
+    sound = bundled_folder() / "sample_speech.flac"
+    speech = read_speech(sound, sound.with_suffix(".json"))
+    assert speech.seconds == pytest.approx(bundled_speech().seconds)
+    assert speech.phonemes == bundled_speech().phonemes
+    bad = tmp_path / "bad.json"
+    bad.write_text("[[0.0, 0.1]]")
+    with pytest.raises(ValueError, match=r"bad\.json holds no phoneme times"):
+        read_speech(sound, bad)
+    with pytest.raises(FileNotFoundError, match="no file"):
+        read_speech(tmp_path / "none.wav", bad)

@@ -5,6 +5,8 @@ Each phoneme asks for a mouth shape with a strength that falls off around its mi
 lower lip. Weights follow ``talk3d.synthetic.head.EXPRESSIONS``.
 """
 
+import unicodedata
+
 import numpy as np
 from jaxtyping import Float
 
@@ -23,34 +25,35 @@ _CLOSE_PER_JAW = 0.78
 """``mouthClose`` per ``jawOpen`` that keeps the lips together."""
 
 _VISEMES: dict[str, tuple[float, dict[str, float]]] = {
-    "p b m": (1.4, {"jawOpen": 0.05, "mouthPress": 0.30, "mouthRollLower": 0.22,
+    "p b m β ɓ": (1.4, {"jawOpen": 0.05, "mouthPress": 0.30, "mouthRollLower": 0.22,
                     "mouthRollUpper": 0.12}),
-    "f v ʍ": (1.2, {"jawOpen": 0.07, "mouthRollLower": 0.50, "mouthUpperUp": 0.28,
+    "f v ʍ ɱ ʋ": (1.2, {"jawOpen": 0.07, "mouthRollLower": 0.50, "mouthUpperUp": 0.28,
                     "mouthShrugLower": 0.15}),
-    "θ ð t̪": (0.9, {"jawOpen": 0.13, "mouthLowerDown": 0.28, "mouthUpperUp": 0.10}),
-    "t d n l ɾ ɫ": (0.6, {"jawOpen": 0.12, "mouthLowerDown": 0.22,
+    "θ ð": (0.9, {"jawOpen": 0.13, "mouthLowerDown": 0.28, "mouthUpperUp": 0.10}),
+    "t d n l ɾ ɫ ʎ ɲ ɭ ɳ ʈ ɖ": (0.6, {"jawOpen": 0.12, "mouthLowerDown": 0.22,
                           "mouthUpperUp": 0.08}),
-    "s z": (0.9, {"jawOpen": 0.04, "mouthStretch": 0.28, "mouthLowerDown": 0.36,
+    "s z ɕ ʑ ʂ ʐ": (0.9, {"jawOpen": 0.04, "mouthStretch": 0.28, "mouthLowerDown": 0.36,
                   "mouthUpperUp": 0.18, "mouthSmile": 0.10}),
     "ʃ ʒ": (1.1, {"jawOpen": 0.07, "mouthFunnel": 0.55, "mouthUpperUp": 0.12,
                   "mouthLowerDown": 0.15}),
-    "k ɡ g ŋ x": (0.45, {"jawOpen": 0.17, "mouthLowerDown": 0.15}),
-    "ɹ r ɚ ɜ ɝ": (0.8, {"jawOpen": 0.14, "mouthFunnel": 0.35, "mouthPucker": 0.15}),
-    "w": (1.2, {"jawOpen": 0.05, "mouthPucker": 0.72, "mouthFunnel": 0.15}),
-    "j": (0.7, {"jawOpen": 0.07, "mouthStretch": 0.22, "mouthSmile": 0.18,
+    "k ɡ g ŋ x ç ɣ ɟ c q χ": (0.45, {"jawOpen": 0.17, "mouthLowerDown": 0.15}),
+    "ɹ r ɻ ʁ ʀ ɚ ɜ ɝ": (0.8, {"jawOpen": 0.14, "mouthFunnel": 0.35,
+                              "mouthPucker": 0.15}),
+    "w ɥ ɰ": (1.2, {"jawOpen": 0.05, "mouthPucker": 0.72, "mouthFunnel": 0.15}),
+    "j ʝ": (0.7, {"jawOpen": 0.07, "mouthStretch": 0.22, "mouthSmile": 0.18,
                 "mouthLowerDown": 0.15}),
-    "h ʔ": (0.25, {"jawOpen": 0.20}),
+    "h ʔ ɦ ħ": (0.25, {"jawOpen": 0.20}),
     "æ": (1.0, {"jawOpen": 0.46, "mouthStretch": 0.22, "mouthLowerDown": 0.28,
                 "mouthUpperUp": 0.18}),
     "ɑ a": (1.0, {"jawOpen": 0.50, "mouthLowerDown": 0.18}),
-    "ʌ ɐ": (0.9, {"jawOpen": 0.36, "mouthLowerDown": 0.15}),
+    "ʌ ɐ ɤ": (0.9, {"jawOpen": 0.36, "mouthLowerDown": 0.15}),
     "ɛ e": (1.0, {"jawOpen": 0.30, "mouthSmile": 0.18, "mouthStretch": 0.18,
                   "mouthLowerDown": 0.25}),
-    "i ɪ ᵻ": (1.0, {"jawOpen": 0.13, "mouthSmile": 0.30, "mouthStretch": 0.26,
+    "i ɪ ᵻ ɨ": (1.0, {"jawOpen": 0.13, "mouthSmile": 0.30, "mouthStretch": 0.26,
                     "mouthLowerDown": 0.22, "mouthUpperUp": 0.06}),
-    "ɔ o ɒ": (1.1, {"jawOpen": 0.34, "mouthFunnel": 0.45, "mouthPucker": 0.12}),
-    "u ʊ ʉ": (1.1, {"jawOpen": 0.09, "mouthPucker": 0.62, "mouthFunnel": 0.22}),
-    "ə ɘ": (0.5, {"jawOpen": 0.18, "mouthLowerDown": 0.12}),
+    "ɔ o ɒ œ": (1.1, {"jawOpen": 0.34, "mouthFunnel": 0.45, "mouthPucker": 0.12}),
+    "u ʊ ʉ y ʏ ø ɵ": (1.1, {"jawOpen": 0.09, "mouthPucker": 0.62, "mouthFunnel": 0.22}),
+    "ə ɘ ɯ": (0.5, {"jawOpen": 0.18, "mouthLowerDown": 0.12}),
     "_": (0.9, {}),
 }  # fmt: skip
 """Phonemes -> dominance, expression weights. ``_`` is silence."""
@@ -65,16 +68,28 @@ _TUCK = {"jawOpen": 0.06, "mouthRollLower": 0.55, "mouthUpperUp": 0.32,
          "mouthShrugLower": 0.1, "mouthStretch": 0.05}  # fmt: skip
 _TUCK_CLOSE = 0.5
 """``mouthClose`` of f and v."""
-_VOWELS = frozenset("æɑaʌɐɛeiɪᵻɔoɒuʊʉəɘɜɝɚ")
+_VOWELS = frozenset("æɑaʌɐɤɛeiɪᵻɨɔoɒœuʊʉyʏøɵəɘɯɜɝɚ")
+
+
+_MARKS = frozenset("ˈˌʲʰʷˑːˀ:̪-|.‿ ")
+"""Stress, length and other signs that do not change the lips."""
 
 
 def split_phonemes(phonemes: tuple[Phoneme, ...]) -> list[Phoneme]:
-    """Split diphthongs and affricates into the shapes known here; ``_`` is silence."""
+    """Split diphthongs and affricates into the shapes known here; ``_`` is silence.
+
+    Raises:
+        ValueError: if a phoneme holds no known sound.
+    """
     result = []
     for phoneme in phonemes:
         if phoneme.end - phoneme.start < 0.004:
             continue
-        name = phoneme.name.translate(str.maketrans("", "", "ˈˌʲ̩͡ː:"))
+        name = "".join(
+            letter
+            for letter in unicodedata.normalize("NFC", phoneme.name)
+            if letter not in _MARKS and not unicodedata.combining(letter)
+        )
         parts = _known(name) if name else ["_"]
         step = (phoneme.end - phoneme.start) / len(parts)
         for k, part in enumerate(parts):
@@ -98,8 +113,8 @@ def articulate(
     """
     curves = _blend(phonemes, times) * effort
     column = {name: curves[:, k] for k, name in enumerate(_CHANNELS)}
-    shut = lip_contact(phonemes, times, sounds="pbm")
-    tuck = lip_contact(phonemes, times, sounds="fv")
+    shut = lip_contact(phonemes, times, sounds="pbmβɓ")
+    tuck = lip_contact(phonemes, times, sounds="fvʍɱʋ")
     for name in _CHANNELS:
         column[name] = column[name] * (1 - tuck) + _TUCK.get(name, 0.0) * tuck
     for name in ("mouthLowerDown", "mouthFunnel"):
@@ -166,4 +181,9 @@ def _known(name: str) -> list[str]:
         if rest[:size] in _SHAPES:
             parts.append(rest[:size])
         rest = rest[size:]
-    return parts or ["ə"]
+    if not parts:
+        message = (
+            f"unknown phoneme {name!r}: use IPA; known are {' '.join(sorted(_SHAPES))}"
+        )
+        raise ValueError(message)
+    return parts

@@ -16,7 +16,7 @@ __all__ = ["GBuffer", "HairBuffer", "MeshBuffer", "make_noise"]
 
 _Programs = dict[str, moderngl.Program]
 
-_MOVING = ("3f 3f", "position", "normal")
+_MOVING = ("3f 3f 1f", "position", "normal", "hollow")
 _RESTING = ("3f 2f 4f 1f", "rest", "uv", "region", "part")
 _WORN_PART = 0.0
 _NOISE_SIZE = 64
@@ -44,7 +44,7 @@ class MeshBuffer:
             groups: triangles (uploaded vertex indices) by program name.
         """
         self._source = source
-        self._moving = context.buffer(reserve=len(source) * 24, dynamic=True)
+        self._moving = context.buffer(reserve=len(source) * 28, dynamic=True)
         still = context.buffer(np.ascontiguousarray(resting, np.float32).tobytes())
         layout = [(self._moving, *_MOVING), (still, *_RESTING)]
         self._arrays = {
@@ -109,9 +109,12 @@ class MeshBuffer:
         self,
         vertices: Float[np.ndarray, "vertices 3"],
         normals: Float[np.ndarray, "vertices 3"],
+        hollows: Float[np.ndarray, " vertices"] | None = None,
     ) -> None:
-        """Upload a pose, cm."""
-        rows = np.concatenate([to_world(vertices), normals], 1)[self._source]
+        """Upload a pose: cm, unit vectors, curvature of the skin in 1/cm."""
+        bend = np.zeros(len(vertices)) if hollows is None else hollows
+        rows = np.concatenate([to_world(vertices), normals, bend[:, None]], 1)
+        rows = rows[self._source]
         self._moving.write(np.ascontiguousarray(rows, np.float32).tobytes())
 
     def draw(self, program: str) -> None:
@@ -217,7 +220,7 @@ class GBuffer:
     def finish(
         self, shadow: moderngl.Texture
     ) -> tuple[UInt8[np.ndarray, "size size 4"], Float[np.ndarray, "size size 4"]]:
-        """Light and average; return the picture and (distance, part, 0, 0)."""
+        """Light and average; return the picture and distance, part, packed normal."""
         shade, resolve = self._programs["shade"], self._programs["resolve"]
         self._lit.use()
         for slot, texture in enumerate((*self._maps, self._depth, shadow)):
@@ -232,6 +235,8 @@ class GBuffer:
                 ("colourMap", self._maps[0]),
                 ("lightMap", self._light),
                 ("depthMap", self._depth),
+                ("normalMap", self._maps[1]),
+                ("extraMap", self._maps[2]),
             )
         ):
             texture.use(slot)

@@ -23,7 +23,7 @@ CARD_LAYOUT = (
 """Vertex layout: ``card`` = across, along, random, strands; ``colour`` = rgb, ao."""
 
 _FLOATS = 17
-_WIDTH_PROFILE = ([0, 0.15, 0.7, 1], [0.8, 1, 0.9, 0.45])
+_WIDTH_PROFILE = ([0, 0.15, 0.7, 1], [0.35, 1, 0.9, 0.4])
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ def _directions(
     )
     across = np.sign(x - parting - 0.15 * generator.normal(0, 1, len(rest)))
     comb = np.c_[
-        across * top + np.sign(x) * 0.12, -0.2 - 1.0 * (1 - top), -0.85 * front - 0.15
+        across * top + np.sign(x) * 0.12, -0.2 - 1.0 * (1 - top), -1.25 * front - 0.15
     ]
     return unit(comb), 1.0, generator.uniform(0.7, 1.25)
 

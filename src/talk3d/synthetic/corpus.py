@@ -76,6 +76,9 @@ class CorpusConfig:
             if getattr(self, name) < 1:
                 message = f"{name} is {getattr(self, name)}: give at least 1"
                 raise ValueError(message)
+        if self.size % 8:
+            message = f"size is {self.size}: give a multiple of 8"
+            raise ValueError(message)
         if self.seed < 0 or self.first_person < 0:
             message = "seed and first_person must not be negative"
             raise ValueError(message)

@@ -28,7 +28,7 @@ _EMOTIONS: tuple[dict[str, float], ...] = (
     {"noseSneer": 0.8, "mouthUpperUp": 0.4, "browDown": 0.4, "cheekSquint": 0.3},
 )
 _BROWS = ("browInnerUp", "browDown", "browOuterUp", "eyeSquint", "eyeWide")
-_MOUTH_BUDGET = 1.7
+_MOUTH_BUDGET = 1.25
 """Sum of lip weights per side beyond which mixtures look impossible."""
 
 
@@ -65,7 +65,7 @@ def draw_gaze(generator: np.random.Generator) -> Float[np.ndarray, "4"]:
 
 def _speak(weights: np.ndarray, generator: np.random.Generator) -> None:
     if generator.random() < 0.8:
-        jaw = generator.random() ** 1.5 * 0.8
+        jaw = generator.random() ** 1.7 * 0.75
         weights[expression_indices("jawOpen")] = jaw
         if generator.random() < 0.25:
             close = 0.78 * jaw * generator.random()

@@ -27,7 +27,7 @@ __all__ = [
 
 BROW_SIZE = (256, 1024)
 """Rows and columns of the brow texture."""
-_STROKES = 520
+_STROKES = 760
 _BROW_CARDS = 150
 _SUBPIXEL_BITS = 4
 _BEARDS = {"short": 7000, "full": 5600, "goatee": 2600}
@@ -69,6 +69,8 @@ class _Strokes:
     direction: np.ndarray
     length: np.ndarray
     """Centimetres."""
+    share: np.ndarray
+    """Place along the brow: 0 at the nose, 1 at the temple."""
 
 
 def draw_facial_hair(
@@ -92,31 +94,30 @@ def facial_cards(
 def _draw_strokes(
     surface: Surface, looks: Looks, generator: np.random.Generator
 ) -> _Strokes:
-    thick = generator.uniform(0.75, 1.3) * (0.75 if looks.woman else 1.05)
+    thick = generator.uniform(0.95, 1.5) * (0.85 if looks.woman else 1.15)
     length = generator.uniform(0.40, 0.56) * (0.85 if looks.woman else 1.1)
     arch = generator.normal(0, 0.004)
     parts = []
     for path in brow_path(surface.head).astype(np.float64):
-        t = generator.random(_STROKES) ** 0.9
+        t = generator.random(_STROKES) ** 0.85
         k = np.clip((t * 4).astype(int), 0, 3)
         share = (t * 4 - k)[:, None]
         centre = path[k] * (1 - share) + path[k + 1] * share
         along = unit(np.c_[path[k + 1] - path[k], 0 * t])[:, :2]
         half = np.interp(
-            t, [0, 0.15, 0.5, 0.8, 1], [0.006, 0.0095, 0.0095, 0.007, 0.0025]
+            t, [0, 0.15, 0.5, 0.8, 1], [0.0065, 0.0100, 0.0100, 0.0075, 0.0032]
         )
         across = (generator.beta(2.2, 2.2, _STROKES) - 0.72) * 2.2 * half * thick
         bow = arch * np.sin(np.pi * t) - 0.002
         start = centre + np.c_[0 * t, across + bow]
         rise = np.interp(t, [0, 0.15, 0.35, 0.6, 1], [1.2, 0.95, 0.5, 0.1, -0.2])
-        rise = rise + generator.normal(0, 0.16, _STROKES)
+        rise = rise + generator.normal(0, 0.22, _STROKES)
         forward = along * np.interp(t, [0, 0.2, 1], [0.3, 0.75, 1])[:, None]
         direction = unit(np.c_[forward + np.c_[0 * t, rise * 0.62], 0 * t])[:, :2]
         size = np.interp(t, [0, 0.2, 0.7, 1], [0.7, 1, 0.95, 0.65]) * length
         size = size * np.exp(generator.normal(0, 0.14, _STROKES))
-        parts.append((start, direction, size))
-    start, direction, size = (np.concatenate(rows) for rows in zip(*parts, strict=True))
-    return _Strokes(start, direction, size)
+        parts.append((start, direction, size, t))
+    return _Strokes(*(np.concatenate(rows) for rows in zip(*parts, strict=True)))
 
 
 def _brow_texture(
@@ -131,7 +132,8 @@ def _brow_texture(
     first = (strokes.start - [u0, v0]) * scale
     last = first + strokes.direction * strokes.length[:, None] * per_cm * scale
     ends = np.round(np.stack([first, last], 1) * 2**_SUBPIXEL_BITS).astype(np.int32)
-    strength = generator.uniform(0.55, 1.0, len(ends))
+    inner = np.interp(strokes.share, [0, 0.12, 0.9, 1], [0.35, 1, 1, 0.6])
+    strength = generator.uniform(0.25, 0.7, len(ends)) * inner
     layer = np.zeros(BROW_SIZE, np.uint8)
     for (a, b), value in zip(ends, strength, strict=True):
         layer[:] = 0
@@ -143,8 +145,8 @@ def _brow_texture(
         cv2.line(patch, a - shift, b - shift, 255, 1, cv2.LINE_AA, _SUBPIXEL_BITS)
         cover = patch.astype(np.float32) / 255 * value
         canvas[view] = 1 - (1 - canvas[view]) * (1 - cover)
-    under = cv2.GaussianBlur(canvas, (0, 0), 7) * 0.75
-    fine = cv2.GaussianBlur(canvas, (0, 0), 0.8)
+    under = cv2.GaussianBlur(canvas, (0, 0), 8) * 0.6
+    fine = cv2.GaussianBlur(canvas, (0, 0), 0.9) * 0.8
     return (np.clip(1 - (1 - fine) * (1 - under), 0, 1) * 255).astype(np.uint8)
 
 

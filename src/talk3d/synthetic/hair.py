@@ -76,6 +76,9 @@ def grow_hair(
     style = replace(style, wobble=style.wobble * hair.wave)
     line = surface.scalp + hair.hairline
     density = np.clip(line / 1.1 + 0.25, 0, 1)
+    clear = surface.ear_distance
+    if hair.style not in ("long", "bob", "medium"):
+        density = density * np.clip((clear - 0.3) / 0.9, 0, 1)
     if style.curl > 0.5:
         density = density**2 * np.clip(line / 1.5, 0, 1)
     roots = draw_roots(surface, density, count=style.cards, generator=generator)
@@ -96,14 +99,15 @@ def grow_hair(
         start, normals, comb, style, skull=skull, locks=locks, generator=generator
     )
     points = _gather(points, locks, style.gather)
+    beside = 0.3 + 0.7 * smoothstep(0.4, 1.8, clear[roots.face])
     lift = comb.height / (style.thickness * 0.75 + 0.06)
-    shade = np.clip(0.30 + 0.7 * lift, 0.2, 1.0)[:, None]
+    shade = np.clip(0.42 + 0.58 * lift, 0.2, 1.0)[:, None]
     knots = style.segments + 1
     spread = np.exp(generator.normal(0, 0.2, style.cards))
     strands = Strands(
         points=points,
         outward=unit(points - SKULL_CENTRE),
-        width=style.width * spread * (0.22 + 0.78 * depth),
+        width=style.width * spread * (0.22 + 0.78 * depth) * beside,
         colour=_colours(hair, locks, generator),
         occlusion=shade * np.linspace(0.55, 1, knots)[None] ** 0.6,
     )
@@ -136,8 +140,8 @@ def _colours(
 ) -> np.ndarray:
     count = len(locks)
     grey = hair.colour_name in ("grey", "white")
-    by_card = np.exp(generator.normal(0, 0.16 if grey else 0.11, (count, 1)))
-    by_lock = np.exp(generator.normal(0, 0.12, (count, 1)))[locks]
+    by_card = np.exp(generator.normal(0, 0.07 if grey else 0.06, (count, 1)))
+    by_lock = np.exp(generator.normal(0, 0.10, (count, 1)))[locks]
     return hair.colour * by_card * by_lock
 
 

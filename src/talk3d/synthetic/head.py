@@ -75,6 +75,8 @@ LIPS_UPPER, LIPS_LOWER = (61, 62, 63), (67, 66, 65)
 LIDS_UPPER, LIDS_LOWER = (37, 38, 43, 44), (41, 40, 47, 46)
 """Lid landmarks above each other (of the 68)."""
 
+_PRESSED_RADIUS = 1.48
+"""Radius (cm) to which closed lids press the eyeball, so that it stays behind them."""
 _EYEBALL_RADIUS = 1.56
 """Vertices farther from the eye's centre (cm) belong to the cornea's bulge."""
 
@@ -121,7 +123,9 @@ class HeadModel:
         """Vertices of the ears: where the face's texture reaches its sides."""
         u, v = self.vertex_uv.T
         side = (np.abs(u - 0.5) > 0.392) & (v > 0.44) & (v < 0.695)
-        return (self.vertex_part == 0) & side & (self.neutral[:, 1] < 5.1)
+        x, y, _ = self.neutral.T
+        stands_out = (y < 3.4) | ((y < 5.1) & (np.abs(x) > 7.95))
+        return (self.vertex_part == 0) & side & stands_out
 
     @cached_property
     def eye_vertices(self) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " m"]]:
@@ -161,6 +165,31 @@ class HeadModel:
             (data, (self.triangles.ravel(), faces)), shape=(len(self.neutral), count)
         )
 
+    @cached_property
+    def _skin_neighbours(self) -> tuple[scipy.sparse.csr_matrix, np.ndarray]:
+        """Mean over the neighbours on the skin, and half their squared distance."""
+        skin = self.triangles[self.triangle_part <= PARTS.index("eyesocketR")]
+        edges = np.concatenate([skin[:, [0, 1]], skin[:, [1, 2]], skin[:, [2, 0]]])
+        a, b = np.unique(np.concatenate([edges, edges[:, ::-1]]), axis=0).T
+        count = len(self.neutral)
+        degree = np.maximum(np.bincount(a, minlength=count), 1).astype(np.float32)
+        data = 1 / degree[a]
+        mean = scipy.sparse.csr_matrix((data, (a, b)), shape=(count, count))
+        apart = ((self.neutral[a] - self.neutral[b]) ** 2).sum(1)
+        spread = np.bincount(a, apart, minlength=count) / degree
+        return mean, np.maximum(spread / 2, 1e-3).astype(np.float32)
+
+    def hollows(
+        self,
+        vertices: Float[np.ndarray, "vertices 3"],
+        normals: Float[np.ndarray, "vertices 3"],
+    ) -> Float[np.ndarray, " vertices"]:
+        """Return the mean curvature of the skin, 1/cm: folds are above 0."""
+        mean, spread = self._skin_neighbours
+        inside = np.bincount(mean.indices, minlength=len(vertices)) > 0
+        bend = (((mean @ vertices) - vertices) * normals).sum(1) / spread
+        return np.where(inside, mean @ (mean @ bend), 0).astype(np.float32)
+
     def shape(
         self, weights: Float[np.ndarray, " modes"]
     ) -> Float[np.ndarray, "vertices 3"]:
@@ -198,6 +227,7 @@ class HeadModel:
         vertices: Float[np.ndarray, "vertices 3"],
         shape: Float[np.ndarray, "vertices 3"],
         gaze: Float[np.ndarray, "4"],
+        shut: tuple[float, float] = (0.0, 0.0),
     ) -> Float[np.ndarray, "vertices 3"]:
         """Return ``vertices`` with the eyeballs turned rigidly.
 
@@ -205,6 +235,7 @@ class HeadModel:
             vertices: the posed head, cm.
             shape: the person at rest, cm; the eyeballs are taken from here.
             gaze: left yaw, pitch, right yaw, pitch in radians.
+            shut: how far the left and right lids press the cornea flat, 0 to 1.
         """
         result = vertices.copy()
         centres = self.eye_centres(shape)
@@ -212,7 +243,12 @@ class HeadModel:
             turn = rotation(float(gaze[2 * k]), float(gaze[2 * k + 1])).astype(
                 np.float32
             )
-            result[index] = (shape[index] - centres[k]) @ turn.T + centres[k]
+            ball = (shape[index] - centres[k]) @ turn.T
+            if shut[k] > 0:
+                away = np.linalg.norm(ball, axis=1, keepdims=True)
+                flat = np.minimum(away, _PRESSED_RADIUS)
+                ball = ball * (1 + np.float32(shut[k]) * (flat / away - 1))
+            result[index] = ball + centres[k]
         return result
 
     def normals(
@@ -262,13 +298,13 @@ def rotation(
     """Return a rotation of the head or an eye, radians.
 
     +yaw turns toward the subject's left, +pitch looks up, +roll tilts the crown
-    toward the subject's right. Roll is applied first, yaw last.
+    toward the subject's left. Roll is applied first, yaw last.
     """
     cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
     cr, sr = np.cos(roll), np.sin(roll)
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     about_x = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
-    about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    about_z = np.array([[cr, sr, 0], [-sr, cr, 0], [0, 0, 1]])
     return about_y @ about_x @ about_z
 
 

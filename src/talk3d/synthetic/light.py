@@ -43,16 +43,16 @@ def draw_light(generator: np.random.Generator) -> Light:
             ),
         ]
     )
-    strength = generator.uniform(0.75, 1.15) if hard else generator.uniform(0.35, 0.8)
-    rim = generator.uniform(0, 0.6) * (generator.random() < 0.6)
+    strength = generator.uniform(1.3, 1.9) if hard else generator.uniform(0.8, 1.35)
+    rim = generator.uniform(0.2, 1.1) * (generator.random() < 0.7)
     colours = np.stack(
         [
             _kelvin(generator.uniform(4500, 7000)) * strength,
-            _kelvin(generator.uniform(5000, 8500)) * generator.uniform(0.1, 0.4),
+            _kelvin(generator.uniform(5000, 8500)) * generator.uniform(0.08, 0.3),
             _kelvin(generator.uniform(5000, 9000)) * rim,
         ]
     )
-    level = generator.uniform(0.25, 0.4) if hard else generator.uniform(0.42, 0.68)
+    level = generator.uniform(0.16, 0.26) if hard else generator.uniform(0.24, 0.44)
     sky = _kelvin(generator.uniform(5500, 8500)) * level
     ground = (
         _kelvin(generator.uniform(4000, 6500)) * level * generator.uniform(0.4, 0.8)
@@ -60,7 +60,7 @@ def draw_light(generator: np.random.Generator) -> Light:
     surround = np.zeros((9, 3))
     surround[0] = (sky + ground) / 2
     surround[1] = (sky - ground) / 2 * 0.9
-    toward = directions[0] * 0.28 * level
+    toward = directions[0] * 0.4 * level
     surround[2] += toward[2]
     surround[3] += toward[0]
     surround[4] = generator.normal(0, 0.03) * level
@@ -73,7 +73,7 @@ def draw_light(generator: np.random.Generator) -> Light:
         softness=generator.uniform(0.005, 0.012)
         if hard
         else generator.uniform(0.015, 0.035),
-        exposure=generator.uniform(0.85, 1.15),
+        exposure=generator.uniform(0.78, 1.02),
     )
 
 

@@ -54,8 +54,8 @@ _IRISES = (
     ((0.20, 0.10, 0.04), (0.10, 0.05, 0.02)),
     ((0.10, 0.05, 0.022), (0.05, 0.022, 0.01)),
     ((0.045, 0.024, 0.013), (0.03, 0.014, 0.008)),
-    ((0.24, 0.31, 0.38), (0.27, 0.24, 0.16)),
-    ((0.17, 0.25, 0.35), (0.24, 0.29, 0.36)),
+    ((0.20, 0.245, 0.275), (0.25, 0.22, 0.15)),
+    ((0.135, 0.185, 0.235), (0.19, 0.22, 0.25)),
     ((0.19, 0.25, 0.13), (0.25, 0.15, 0.05)),
     ((0.26, 0.28, 0.28), (0.22, 0.22, 0.18)),
 )
@@ -114,7 +114,7 @@ class Eyes:
     lashes: float
     """Length of the lashes, 1 is long."""
     resting_blink: float
-    """Blink weight when the person looks ahead."""
+    """Blink weight when the person looks ahead; below 0 the weight of ``eyeWide``."""
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ def _draw_hair(
 def _with_brows(hair: Hair, skin: Skin, age: float) -> Hair:
     """Return the hair with brows that fit it: a little lighter or darker."""
     if hair.colour_name in ("black", "dark brown", "brown"):
-        brows = hair.colour + skin.colour * 0.05
+        brows = hair.colour * 0.9 + skin.colour * 0.10
     elif hair.colour_name in ("grey", "white"):
         dark = np.array(HAIR_COLOURS["dark brown"])
         grey = hair.colour * np.array([0.5, 0.46, 0.43])
@@ -256,9 +256,9 @@ def _draw_skin(
     hair: Hair,
 ) -> Skin:
     blood = generator.uniform(0.3, 1.0)
-    darkening = np.array([1.55, 2.0, 2.35]) * melanin
+    darkening = np.array([1.50, 1.86, 2.08]) * melanin
     reddening = np.array([0.03, 0.24, 0.20]) * blood * (1 - 0.5 * melanin)
-    colour = np.array([0.66, 0.49, 0.405]) * np.exp(-darkening - reddening)
+    colour = np.array([0.60, 0.405, 0.315]) * np.exp(-darkening - reddening)
     painted = woman and generator.random() < 0.5
     red = generator.uniform(0.55, 1.2) + (0.3 if painted else 0)
     lips = np.exp(-red * np.array([0.10, 0.62, 0.47]) * (1 - 0.45 * melanin))
@@ -290,7 +290,7 @@ def _draw_eyes(generator: np.random.Generator, *, woman: bool, melanin: float) -
         pupil=generator.uniform(0.28, 0.42),
         iris_radius=generator.uniform(0.66, 0.72),
         lashes=generator.uniform(0.8, 1.05) if woman else generator.uniform(0.5, 0.8),
-        resting_blink=generator.uniform(0.0, 0.09),
+        resting_blink=generator.uniform(-0.36, 0.0),
     )
 
 

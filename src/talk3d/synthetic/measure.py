@@ -42,9 +42,10 @@ from talk3d.synthetic.people import (
     neutral_pose,
     pose_person,
 )
+from talk3d.synthetic.plates import draw_plate
 from talk3d.synthetic.renderer import Renderer
 from talk3d.synthetic.skull import Roots, skin_surface
-from talk3d.synthetic.talking import compose, draw_plate
+from talk3d.synthetic.talking import compose
 from talk3d.synthetic.view import Pose
 
 __all__ = ["MeasureConfig", "cast_points", "fit_slide", "measure_face_shape"]

@@ -32,7 +32,7 @@ __all__ = ["Person", "draw_person_looks", "make_person", "neutral_pose", "pose_p
 _SIGMA_LIMIT, _SIGMA_SCALE = 2.2, 0.9
 """Identity weights are clipped, then scaled: no broken shape was seen."""
 _ASYMMETRY = 0.16
-_SEX_WEIGHT = 0.9
+_SEX_WEIGHT = 1.25
 _LIP_OVERLAP = 0.05
 _LID_OVERLAP = 0.06
 _FULL_GAZE = 0.63
@@ -120,10 +120,13 @@ def pose_person(
     weights = expression.astype(np.float64)
     weights[expression_indices("mouthClose")] += person.seal
     rest = person.looks.eyes.resting_blink
+    lowered = max(0.0, rest)
     for side, index in enumerate(expression_indices("eyeBlink")):
         blink = expression[index]
+        wide = expression_indices("eyeWide")[side]
+        weights[wide] += max(0.0, -rest) * (1 - blink)
         reach = 1 + (person.blink_reach[side] - 1) * blink
-        weights[index] = np.clip(blink * (1 - rest) + rest, 0, 1) * reach
+        weights[index] = (blink * (1 - lowered) + lowered) * reach
         pitch, yaw = gaze[2 * side + 1], gaze[2 * side] * (-1 if side else 1)
         for name, angle in (
             ("eyeLookUp", pitch),
@@ -134,7 +137,8 @@ def pose_person(
             follow = max(0.0, float(angle)) / _FULL_GAZE
             weights[expression_indices(name)[side]] += follow * (1 - blink)
     vertices = head.express(person.shape, weights)
-    return head.turn_eyes(vertices, person.shape, gaze)
+    shut = tuple(float(expression[k]) for k in expression_indices("eyeBlink"))
+    return head.turn_eyes(vertices, person.shape, gaze, (shut[0], shut[1]))
 
 
 def _draw_shape(

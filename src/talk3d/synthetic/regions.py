@@ -7,7 +7,8 @@ roots. Lips, creases and brows are drawn into the face's texture square.
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
+from scipy.spatial import Delaunay
 
 from talk3d.synthetic.head import PARTS, HeadModel
 
@@ -58,14 +59,24 @@ def scalp_field(head: HeadModel) -> Float[np.ndarray, " vertices"]:
     x, y, z = head.neutral.T
     width = np.abs(x)
     heights = [-30, -0.2, 0.6, 1.5, 3, 4.5, 6, 7.5, 9, 14]
-    fronts = [-1.6, -1.6, 2.6, 2.9, 3.2, 3.6, 5.2, 5.9, 6.3, 6.3]
+    fronts = [-1.6, -1.6, 1.4, 2.2, 2.9, 3.6, 5.2, 5.9, 6.3, 6.3]
     front = np.interp(y, heights, fronts)
     above_forehead = y - (10.5 - 0.03 * width**2)
     field = np.maximum(above_forehead, front - z)
     field = np.minimum(field, y + 5.0 - 0.15 * width)
-    field = np.where(head.ear, np.minimum(field, -3.0), field)
+    field = np.where(_behind_ears(head), np.minimum(field, -3.0), field)
     field[head.vertex_part > PARTS.index("headneck")] = -9
     return field.astype(np.float32)
+
+
+def _behind_ears(head: HeadModel) -> Bool[np.ndarray, " vertices"]:
+    """Return the ears and the skin they hide from the side."""
+    hidden = head.ear.copy()
+    for side in (-1, 1):
+        here = head.neutral[:, 0] * side > 5
+        outline = Delaunay(head.neutral[head.ear & here, 1:])
+        hidden[here] |= outline.find_simplex(head.neutral[here, 1:]) >= 0
+    return hidden
 
 
 def beard_field(head: HeadModel) -> Float[np.ndarray, " vertices"]:
@@ -77,15 +88,16 @@ def beard_field(head: HeadModel) -> Float[np.ndarray, " vertices"]:
         [0, 1.4, 2.4, 3.3, 4.4, 5.6, 6.6, 7.5, 9],
         [-1.75, -1.55, -1.75, -2.3, -2.2, -1.2, 0.2, 1.6, 2.2],
     )
-    jaw = np.minimum(np.minimum(cheek - y, y + 9.0), 1.3 * (z - 2.6))
+    back = np.interp(y, [-9, -6, -4, -1, 2], [4.6, 3.4, 2.2, 1.7, 1.9])
+    jaw = np.minimum(np.minimum(cheek - y, 0.8 * (y + 8.8)), 0.8 * (z - back))
     field = np.minimum(jaw, 8.4 - width)
-    burn = np.minimum(np.minimum(3.4 - y, 1.1 * (z - 2.3)), 1.6 * (4.6 - z))
+    burn = np.minimum(np.minimum(3.9 - y, 1.1 * (z - 1.9)), 1.3 * (4.3 - z))
     field = np.where(y > -1.2, np.maximum(field, np.minimum(burn, 1.2)), field)
     moustache = smoothstep(3.6, 2.2, width) * smoothstep(-4.0, -3.0, y)
     field = np.where(field > 0, field * (1 + 1.6 * moustache), field)
     field = np.maximum(field, -3)
     field[head.ear] = -2
-    field[head.vertex_part != PARTS.index("face")] = -3
+    field[head.vertex_part > PARTS.index("headneck")] = -3
     return field.astype(np.float32)
 
 

@@ -197,6 +197,7 @@ class Renderer:
         return Picture(
             image=image,
             distance=np.ascontiguousarray(surface[..., 0]),
+            normal=_unpack(surface, pose.turn),
             part=np.round(surface[..., 1]).astype(np.uint8),
         )
 
@@ -227,7 +228,8 @@ class Renderer:
         )
 
     def _upload(self, person: Person, vertices: np.ndarray) -> None:
-        self._mesh.move(vertices, self.head.normals(vertices))
+        normals = self.head.normals(vertices)
+        self._mesh.move(vertices, normals, self.head.hollows(vertices, normals))
         cards = join_cards(facial_cards(person.facial, vertices))
         if cards is None:
             return
@@ -339,3 +341,16 @@ class Renderer:
         set_uniforms(
             resolve, {"oversample": self._oversample, "exposure": light.exposure}
         )
+
+
+def _unpack(
+    surface: Float[np.ndarray, "size size 4"], turn: Float[np.ndarray, "3 3"]
+) -> Float[np.ndarray, "size size 3"]:
+    """Return normals from octahedral coordinates, turned back with the head."""
+    x, y = np.moveaxis(surface[..., 2:] * 2 - 1, -1, 0)
+    z = 1 - np.abs(x) - np.abs(y)
+    fold = np.maximum(-z, 0)
+    normal = np.stack([x - np.copysign(fold, x), y - np.copysign(fold, y), z], -1)
+    normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
+    normal[surface[..., 1] < 0.5] = 0
+    return (normal @ turn).astype(np.float32)

@@ -14,17 +14,22 @@ from PIL import Image
 from talk3d.camera import orbit_label
 from talk3d.synthetic.builtin import open_head
 from talk3d.synthetic.expressions import draw_expression, draw_gaze
+from talk3d.synthetic.head import expression_indices
 from talk3d.synthetic.light import draw_light
 from talk3d.synthetic.looks import Looks
 from talk3d.synthetic.people import draw_person_looks, make_person
+from talk3d.synthetic.plates import draw_plate
 from talk3d.synthetic.renderer import Renderer
 from talk3d.synthetic.skull import skin_surface
-from talk3d.synthetic.talking import compose, draw_plate
+from talk3d.synthetic.talking import TalkConfig, TalkScene, compose
 from talk3d.synthetic.view import Pose
 
-__all__ = ["count_people", "people_sheet"]
+__all__ = ["count_people", "people_sheet", "talk_strip"]
 
 _COLUMNS = 6
+_BLINKS = expression_indices("eyeBlink")
+_BLINK_SHARE = 0.2
+"""Blinks are drawn far more often than they last in life; this share is kept."""
 _AGES = (18, 30, 45, 60, 81)
 _TONES = ("lightest", "light", "medium", "dark", "darkest")
 
@@ -48,6 +53,9 @@ def people_sheet(
     if not seeds:
         message = "no seeds were given: give at least one"
         raise ValueError(message)
+    if size < 8 or size % 8:
+        message = f"size is {size}: give a multiple of 8"
+        raise ValueError(message)
     model = open_head(head)
     surface = skin_surface(model)
     angles = np.linspace(-90, 90, len(seeds)) if len(seeds) > 1 else [0.0]
@@ -56,14 +64,53 @@ def people_sheet(
         for seed, angle in zip(seeds, angles, strict=True):
             generator = np.random.default_rng([seed, 60])
             renderer.load(make_person(surface, seed))
-            pose = Pose(draw_expression(generator), draw_gaze(generator), np.eye(3))
+            expression = draw_expression(generator)
+            expression[_BLINKS] *= generator.random() < _BLINK_SHARE
+            pose = Pose(expression, draw_gaze(generator), np.eye(3))
             pitch = float(np.radians(generator.uniform(-10, 12)))
             label = orbit_label(float(np.radians(angle)), pitch).numpy()
             picture = renderer.render(pose, label, draw_light(generator))
             tiles.append(compose(picture, draw_plate(generator, size)))
-    blank = np.full((size, size, 3), 255, np.uint8)
-    tiles += [blank] * (-len(tiles) % _COLUMNS if len(tiles) > _COLUMNS else 0)
-    rows = [tiles[k : k + _COLUMNS] for k in range(0, len(tiles), _COLUMNS)]
+    _save_tiles(tiles, out, _COLUMNS)
+
+
+def talk_strip(
+    config: TalkConfig,
+    out: Path,
+    *,
+    frames: int = 40,
+    columns: int = 10,
+    head: Path | None = None,
+) -> None:
+    """Draw evenly spaced frames of a talking subject as a contact sheet.
+
+    Args:
+        config: what ``talk3d.synthetic.talking.write_talk`` would show.
+        out: destination, any picture format.
+        frames: number of frames.
+        columns: frames per row.
+        head: the head model file; see ``talk3d.synthetic.builtin.open_head``.
+
+    Raises:
+        FileNotFoundError: if the named head model does not exist.
+        RuntimeError: if there is no OpenGL.
+    """
+    scene = TalkScene.open(config, head)
+    plate = draw_plate(np.random.default_rng([config.seed, 53]), config.size)
+    last = len(scene.performance.expression) - 1
+    with scene.renderer:
+        tiles = [
+            compose(scene.frame(int(index))[0], plate)
+            for index in np.linspace(0, last, frames)
+        ]
+    _save_tiles(tiles, out, columns)
+
+
+def _save_tiles(tiles: list[np.ndarray], out: Path, columns: int) -> None:
+    """Save pictures in rows, the last one filled up with white."""
+    blank = np.full_like(tiles[0], 255)
+    tiles = tiles + [blank] * (-len(tiles) % columns if len(tiles) > columns else 0)
+    rows = [tiles[k : k + columns] for k in range(0, len(tiles), columns)]
     out.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.vstack([np.hstack(row) for row in rows])).save(out)
 

@@ -18,49 +18,21 @@ import soxr
 from jaxtyping import Float
 
 from talk3d.dataset import AUDIO_RATE
+from talk3d.synthetic.sentences import LANGUAGES, SENTENCES, VOICES
 
-__all__ = ["Phoneme", "Speech", "bundled_speech", "make_speech", "speak_text"]
+__all__ = [
+    "Phoneme",
+    "Speech",
+    "bundled_speech",
+    "make_speech",
+    "read_speech",
+    "speak_text",
+]
 
 _log = logging.getLogger(__name__)
 
 _TIMEOUT = 120.0
 _PEAK = 0.6
-_VOICES = (
-    "en-us", "en-us+m1", "en-us+m3", "en-us+m7", "en-us+f1", "en-us+f2", "en-us+f4",
-    "en", "en+m2", "en+f3", "en-gb-x-rp", "en-gb-x-rp+f1", "en-gb-scotland", "en-029",
-)  # fmt: skip
-SENTENCES = (
-    "Good morning, and thank you for joining me today.",
-    "My mother bought five big apples at the village market.",
-    "Please move the blue boat before the wave brings it back.",
-    "We never found out why the old clock stopped at noon.",
-    "Both brothers played football in the park until it was dark.",
-    "She showed us a short film about whales in the northern sea.",
-    "If you push the button twice, the lamp will slowly fade.",
-    "The judge asked who had opened the window in the hall.",
-    "Five very fine voices filled the valley with a familiar song.",
-    "I would rather walk home than wait for another bus.",
-    "The baker put warm bread, butter and plum jam on the table.",
-    "Our garden is full of yellow roses, and bees love them.",
-    "Why did the young man choose such a huge grey coat?",
-    "A quick brown fox jumps over the lazy dog, they say.",
-    "Maybe we should leave early, because the roads may be busy.",
-    "The chef cooked mushrooms and fresh fish for the whole group.",
-    "Three thin thieves thought a thousand thoughts on Thursday.",
-    "Could you read that number again: six, eleven, forty two?",
-    "My neighbour's piano is out of tune, but I like the sound.",
-    "Wool, cheese, papa, mama, baby: watch how the lips meet.",
-    "The museum opens at nine, and the first hour is free.",
-    "He promised to bring the map, the rope and a pair of boots.",
-    "Snow fell all night, and by dawn the hills were white.",
-    "You choose the music, and I will choose the movie.",
-    "Usually the pleasure of a journey lies in the unexpected.",
-    "Few people remember the name of the bridge builder.",
-    "Put the pepper back beside the blue bowl, please.",
-    "What a wonderful view we have from up here!",
-    "The doctor gave her patient very simple advice.",
-    "Oh no, I forgot to water the flowers on the balcony.",
-)
 
 
 @dataclass(frozen=True)
@@ -93,17 +65,20 @@ class Speech:
 
 
 def make_speech(seed: int, seconds: float) -> Speech:
-    """Return at least ``seconds`` of speech with a voice drawn from the seed.
+    """Return ``seconds`` of speech, language and voice drawn from the seed.
 
-    Without espeak-ng the bundled sample is repeated.
+    The last sentence is cut off where the time is over. Without espeak-ng the bundled
+    sample is repeated.
     """
     generator = np.random.default_rng([seed, 50])
-    voice = _VOICES[generator.integers(len(_VOICES))]
+    language = LANGUAGES[generator.integers(len(LANGUAGES))]
+    voices, sentences = VOICES[language], SENTENCES[language]
+    voice = voices[generator.integers(len(voices))]
     rate, pitch = int(generator.integers(130, 180)), int(generator.integers(30, 75))
     parts: list[Speech] = []
     while sum(part.seconds for part in parts) < seconds:
-        order = generator.permutation(len(SENTENCES))[: max(3, int(seconds / 3))]
-        text = " ".join(SENTENCES[k] for k in order)
+        order = generator.permutation(len(sentences))[: max(3, int(seconds / 3))]
+        text = " ".join(sentences[k] for k in order)
         try:
             part = speak_text(text, voice=voice, rate=rate, pitch=pitch)
         except OSError as error:
@@ -162,6 +137,37 @@ def bundled_speech() -> Speech:
         wave, _ = soundfile.read(path, dtype="float32")
     rows = json.loads((folder / "sample_speech.json").read_text(encoding="utf-8"))
     return Speech(wave, tuple(Phoneme(*row) for row in rows), "bundled")
+
+
+def read_speech(sound: Path, phonemes: Path) -> Speech:
+    """Read a recording with the times of its phonemes.
+
+    Args:
+        sound: any sound file that libsndfile reads; several channels are averaged.
+        phonemes: JSON, rows of start, end (seconds) and IPA name, empty for silence.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if the rows are not of that form.
+    """
+    for path in (sound, phonemes):
+        if not path.is_file():
+            message = f"no file {path}: give a sound and the times of its phonemes"
+            raise FileNotFoundError(message)
+    wave, source_rate = soundfile.read(sound, dtype="float32", always_2d=True)
+    wave = soxr.resample(wave.mean(1), source_rate, AUDIO_RATE).astype(np.float32)
+    try:
+        rows = [
+            Phoneme(float(start), float(end), str(name))
+            for start, end, name in json.loads(phonemes.read_text(encoding="utf-8"))
+        ]
+    except (ValueError, TypeError) as error:
+        message = (
+            f"{phonemes} holds no phoneme times ({error}): give a JSON list of"
+            " [start, end, name]"
+        )
+        raise ValueError(message) from error
+    return Speech(wave, tuple(rows), sound.name)
 
 
 def _join(parts: list[Speech]) -> Speech:

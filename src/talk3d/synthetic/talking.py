@@ -5,9 +5,11 @@ The folder is a subject (``talk3d.dataset``) whose labels are exact, plus::
     source.mp4               the same pictures with sound, for the way from video
     truth/truth.json         seed, voice, phonemes, frames and angles of the views
     truth/arrays.safetensors lip_gap N (cm), turn N x 3 x 3, landmarks_3d N x 478 x 3
-                             (world units, head frame), visible N x 478
+                             (world units, head frame), landmarks68_3d N x 68 x 3,
+                             visible N x 478
     truth/recorded.safetensors, truth/yaw+30.safetensors, ...   image F,H,W,4 (straight
-                             colour, coverage), depth F,H,W, part F,H,W, camera F,25
+                             colour, coverage), depth F,H,W, normal F,H,W,3 (head
+                             axes; hair excepted), part F,H,W, camera F,25
 
 Truth views look at some of the frames from fixed directions in the head frame.
 """
@@ -17,7 +19,6 @@ import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -39,12 +40,18 @@ from talk3d.synthetic.light import Light, draw_light
 from talk3d.synthetic.motion import Performance, perform
 from talk3d.synthetic.movie import MovieWriter
 from talk3d.synthetic.people import Person, make_person, pose_person
+from talk3d.synthetic.plates import draw_plate
 from talk3d.synthetic.renderer import Renderer
 from talk3d.synthetic.skull import Roots, skin_surface
-from talk3d.synthetic.speech import Speech, make_speech
+from talk3d.synthetic.speech import (
+    Speech,
+    make_speech,
+    read_speech,
+    speak_text,
+)
 from talk3d.synthetic.view import Picture, Pose, head_motion
 
-__all__ = ["TalkConfig", "compose", "draw_plate", "visible_points", "write_talk"]
+__all__ = ["TalkConfig", "TalkScene", "compose", "visible_points", "write_talk"]
 
 _VISIBLE = 0.006
 """A point this much farther than the surface seen (world units) is hidden."""
@@ -68,6 +75,13 @@ class TalkConfig:
     """Directions of the truth views, degrees."""
     truth_frames: int = 20
     """Frames seen in each truth view, spread over the clip."""
+    text: str | None = None
+    """What to say with espeak-ng; then ``seconds`` is not used."""
+    voice: str = "en-us"
+    """The espeak-ng voice of ``text``."""
+    sound: Path | None = None
+    """A recording to say; its phonemes lie beside it as ``.json``, see
+    ``talk3d.synthetic.speech.read_speech``."""
 
     def __post_init__(self) -> None:
         """Reject what cannot be made.
@@ -79,6 +93,12 @@ class TalkConfig:
             if getattr(self, name) <= 0:
                 message = f"{name} is {getattr(self, name)}: give a positive number"
                 raise ValueError(message)
+        if self.size % 8:
+            message = f"size is {self.size}: give a multiple of 8"
+            raise ValueError(message)
+        if self.text is not None and self.sound is not None:
+            message = "text and sound were both given: give one of them"
+            raise ValueError(message)
         if self.seed < 0 or self.truth_frames < 0:
             message = "seed and truth_frames must not be negative"
             raise ValueError(message)
@@ -96,7 +116,7 @@ def write_talk(out: Path, config: TalkConfig, *, head: Path | None = None) -> No
         FileNotFoundError: if the named head model does not exist.
         RuntimeError: if there is no OpenGL.
     """
-    scene = _Scene.open(config, head)
+    scene = TalkScene.open(config, head)
     frames = len(scene.performance.expression)
     plate = draw_plate(np.random.default_rng([config.seed, 53]), config.size)
     rows: dict[str, list[np.ndarray]] = {}
@@ -125,7 +145,7 @@ def write_talk(out: Path, config: TalkConfig, *, head: Path | None = None) -> No
         writer.set_audio(scene.speech.wave)
         arrays = {name: np.stack(values) for name, values in rows.items()}
         _write_truth(out / "truth", scene, arrays)
-        writer.finish(_subject_arrays(scene, arrays), {"synthetic": asdict(config)})
+        writer.finish(_subject_arrays(scene, arrays), {"synthetic": _plain(config)})
 
 
 def compose(
@@ -135,24 +155,6 @@ def compose(
     alpha = picture.image[..., 3:].astype(np.float32) / 255
     mixed = picture.image[..., :3] * alpha + plate * (1 - alpha)
     return np.round(mixed).astype(np.uint8)
-
-
-def draw_plate(
-    generator: np.random.Generator, size: int
-) -> UInt8[np.ndarray, "size size 3"]:
-    """Draw a room far out of focus."""
-    wall = generator.uniform(60, 200) * generator.uniform(0.92, 1.08, 3)
-    ramp = np.linspace(-1, 1, size)
-    slope = generator.normal(0, 14, 2)
-    image = wall + (ramp[:, None] * slope[0] + ramp[None] * slope[1])[..., None]
-    for _ in range(generator.integers(2, 7)):
-        x, y = generator.integers(-size // 4, size, 2)
-        w, h = generator.integers(size // 10, size // 2, 2)
-        colour = wall * generator.uniform(0.4, 1.3) * generator.uniform(0.9, 1.1, 3)
-        image[max(y, 0) : max(y + h, 0), max(x, 0) : max(x + w, 0)] = colour
-    image = cv2.GaussianBlur(image, (0, 0), size / 40)
-    image += cv2.GaussianBlur(generator.normal(0, 14, image.shape), (0, 0), size / 90)
-    return np.clip(image, 0, 255).astype(np.uint8)
 
 
 def visible_points(
@@ -171,7 +173,7 @@ def visible_points(
 
 
 @dataclass(frozen=True)
-class _Scene:
+class TalkScene:
     """A person, a room camera and a performance, ready to be rendered."""
 
     config: TalkConfig
@@ -186,14 +188,14 @@ class _Scene:
     head_sha256: str
 
     @classmethod
-    def open(cls, config: TalkConfig, head: Path | None) -> "_Scene":
+    def open(cls, config: TalkConfig, head: Path | None) -> "TalkScene":
         """Draw everything from the seed."""
         model = open_head(head)
         person = make_person(skin_surface(model), config.seed)
         renderer = Renderer(model, size=config.size, oversample=config.oversample)
         renderer.load(person)
         generator = np.random.default_rng([config.seed, 51])
-        speech = make_speech(config.seed, config.seconds)
+        speech = _speech(config)
         return cls(
             config=config,
             renderer=renderer,
@@ -235,10 +237,25 @@ class _Scene:
             "camera": label,
             "landmarks": place.numpy(),
             "landmarks_3d": points,
+            "landmarks68_3d": to_world(vertices[head.landmarks]).astype(np.float32),
             "visible": visible_points(points, picture, label),
             "lip_gap": np.array(gap, np.float32),
             "turn": pose.turn.astype(np.float32),
         }
+
+
+def _plain(config: TalkConfig) -> dict[str, object]:
+    """Return the settings as JSON knows them."""
+    sound = None if config.sound is None else config.sound.name
+    return asdict(config) | {"sound": sound}
+
+
+def _speech(config: TalkConfig) -> Speech:
+    if config.sound is not None:
+        return read_speech(config.sound, config.sound.with_suffix(".json"))
+    if config.text is not None:
+        return speak_text(config.text, voice=config.voice, rate=155, pitch=50)
+    return make_speech(config.seed, config.seconds)
 
 
 def _room_camera(generator: np.random.Generator) -> np.ndarray:
@@ -253,7 +270,7 @@ def _room_camera(generator: np.random.Generator) -> np.ndarray:
 
 
 def _subject_arrays(
-    scene: _Scene, arrays: dict[str, np.ndarray]
+    scene: TalkScene, arrays: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Return the arrays of ``talk3d.dataset.ARRAYS``."""
     show, camera = scene.performance, arrays["camera"]
@@ -276,7 +293,7 @@ def _subject_arrays(
     }
 
 
-def _write_truth(out: Path, scene: _Scene, arrays: dict[str, np.ndarray]) -> None:
+def _write_truth(out: Path, scene: TalkScene, arrays: dict[str, np.ndarray]) -> None:
     config = scene.config
     frames = len(arrays["camera"])
     chosen = np.unique(
@@ -292,10 +309,10 @@ def _write_truth(out: Path, scene: _Scene, arrays: dict[str, np.ndarray]) -> Non
         for name, labels in cameras.items():
             _write_view(out / f"{name}.safetensors", scene, chosen, labels)
     with write_atomically(out / "arrays.safetensors") as temporary:
-        truths = ("lip_gap", "turn", "landmarks_3d", "visible")
+        truths = ("lip_gap", "turn", "landmarks_3d", "landmarks68_3d", "visible")
         save_file({name: arrays[name] for name in truths}, temporary)
     content = {
-        "config": asdict(config),
+        "config": _plain(config),
         "frames": chosen.tolist(),
         "views": names,
         "voice": scene.speech.source,
@@ -306,7 +323,7 @@ def _write_truth(out: Path, scene: _Scene, arrays: dict[str, np.ndarray]) -> Non
 
 
 def _write_view(
-    path: Path, scene: _Scene, chosen: np.ndarray, labels: np.ndarray
+    path: Path, scene: TalkScene, chosen: np.ndarray, labels: np.ndarray
 ) -> None:
     pictures = [
         scene.renderer.render(scene.pose(int(index)), label, scene.light)
@@ -315,6 +332,7 @@ def _write_view(
     data = {
         "image": np.stack([picture.image for picture in pictures]),
         "depth": np.stack([picture.distance for picture in pictures]),
+        "normal": np.stack([picture.normal for picture in pictures]).astype(np.float16),
         "part": np.stack([picture.part for picture in pictures]),
         "camera": np.ascontiguousarray(labels),
     }

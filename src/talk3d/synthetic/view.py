@@ -37,6 +37,9 @@ class Picture:
     """Straight sRGB colour and coverage."""
     distance: Float[np.ndarray, "size size"]
     """Distance along the ray in world units; 0 where there is nothing."""
+    normal: Float[np.ndarray, "size size 3"]
+    """Unit normals with the axes of the head; hair's point away from its card, so leave
+    hair out where normals are compared; 0 where there is nothing."""
     part: UInt8[np.ndarray, "size size"]
     """0 nothing, 1 skin, 2 lips, 3 mouth, 4 teeth, 5 eyes, 6 hair, 7 cloth, glasses."""
 

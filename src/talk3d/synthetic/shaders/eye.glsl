@@ -18,8 +18,9 @@ Surface eyeSurface(vec3 n, vec3 view) {
   float a = length(hit) / iris, angle = atan(hit.y, hit.x);
   float away = length(q.xy) / iris;
 
-  vec3 white = vec3(0.78, 0.74, 0.70);
+  vec3 white = vec3(0.60, 0.56, 0.53);
   white *= mix(vec3(1.0), vec3(0.98, 0.84, 0.79), smoothstep(1.0, 2.1, away));
+  white *= mix(1.0, 0.72, smoothstep(1.1, 2.3, away));
   float vein = noise4(vec3(q.xy * 18.0, q.z * 10.0) + shift).r;
   vein = smoothstep(0.10, 0.25, vein) * smoothstep(1.2, 2.2, away);
   white *= 1.0 - vein * vec3(0.03, 0.16, 0.16);

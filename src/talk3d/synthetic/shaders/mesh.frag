@@ -5,6 +5,7 @@ in vec3 N;
 in vec3 R;
 in vec2 T;
 in vec4 A;
+in float K;
 flat in int partId;
 uniform vec3 camera;
 #include "gbuffer.glsl"

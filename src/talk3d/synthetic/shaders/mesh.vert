@@ -2,6 +2,7 @@
 // Head, torso and glasses.
 in vec3 position;
 in vec3 normal;
+in float hollow; // curvature, 1/cm, folds above 0
 in vec3 rest;   // place on the mean head, cm
 in vec2 uv;
 in vec4 region; // ambient occlusion, scalp distance, beard distance, ear
@@ -14,6 +15,7 @@ out vec3 N;
 out vec3 R;
 out vec2 T;
 out vec4 A;
+out float K;
 flat out int partId;
 #include "head_move.glsl"
 
@@ -24,6 +26,7 @@ void main() {
   R = rest;
   T = uv;
   A = region;
+  K = hollow;
   partId = int(part + 0.5);
   gl_Position = toClip * vec4(P, 1.0);
 }

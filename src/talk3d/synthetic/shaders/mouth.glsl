@@ -30,7 +30,8 @@ Surface mouthSurface(vec3 n) {
   } else if (partId == 6) {
     float gumSide = smoothstep(0.3, 1.2, abs(R.y - toothHeight));
     s.colour = vec3(0.66, 0.60, 0.49) * mix(1.0, 0.84, gumSide);
-    s.light = mouthLight(0.62);
+    float behind = smoothstep(1.2, 3.2, -dot(R - vec3(0.0, 0.0, 11.2), vec3(0.0, 0.0, 1.0)));
+    s.light = mouthLight(0.62) * mix(1.0, 0.30, behind);
     s.kind = TEETH;
     s.rough = 0.22;
     s.gloss = 0.9;

@@ -3,8 +3,8 @@
 // colour with coverage. Distance is averaged over the part that fills the pixel most.
 in vec2 U;
 layout(location = 0) out vec4 outPixel;
-layout(location = 1) out vec4 outSurface; // distance along the ray, part
-uniform sampler2D lightMap, colourMap, depthMap;
+layout(location = 1) out vec4 outSurface; // distance along the ray, part, normal
+uniform sampler2D lightMap, colourMap, depthMap, normalMap, extraMap;
 uniform mat4 fromClip;
 uniform vec3 camera;
 uniform int oversample;
@@ -12,15 +12,24 @@ uniform float exposure;
 
 const float SAME_SURFACE = 0.02; // world units
 
-vec3 toneMap(vec3 x) {
-  x *= exposure * 0.85;
-  vec3 y = (x * (2.51 * x + 0.03)) / (x * (2.43 * x + 0.59) + 0.14);
-  return pow(clamp(y, 0.0, 1.0), vec3(1.0 / 2.2));
-}
+#include "octahedron.glsl"
 
 int partOf(ivec2 at) {
   int kind = int(texelFetch(colourMap, at, 0).a * 16.0 + 0.5);
   return kind == 8 ? 6 : kind;
+}
+
+// Hair keeps its strand's direction there; its outward normal is packed.
+vec3 normalAt(ivec2 at) {
+  if (partOf(at) == 6 && int(texelFetch(colourMap, at, 0).a * 16.0 + 0.5) == 8)
+    return fromOctahedron(texelFetch(extraMap, at, 0).zw);
+  return normalize(texelFetch(normalMap, at, 0).xyz);
+}
+
+vec3 toneMap(vec3 x) {
+  x *= exposure * 0.85;
+  vec3 y = (x * (2.51 * x + 0.03)) / (x * (2.43 * x + 0.59) + 0.14);
+  return pow(clamp(y, 0.0, 1.0), vec3(1.0 / 2.2));
 }
 
 float distanceAt(ivec2 at) {
@@ -44,6 +53,7 @@ void main() {
   for (int k = 1; k < 8; k++)
     if (count[k] > 0 && (part == 0 || count[k] > count[part])) part = k;
   float nearest = 1e9, total = 0.0, members = 0.0;
+  vec3 facing = vec3(0.0);
   for (int pass = 0; pass < 2; pass++)
     for (int j = 0; j < oversample; j++)
       for (int i = 0; i < oversample; i++) {
@@ -53,10 +63,12 @@ void main() {
         if (pass == 0) nearest = min(nearest, d);
         else if (d < nearest + SAME_SURFACE) {
           total += d;
+          facing += normalAt(at);
           members += 1.0;
         }
       }
   float samples = float(oversample * oversample);
   outPixel = vec4(sum.rgb / max(sum.a, 1.0), sum.a / samples);
-  outSurface = vec4(part == 0 ? 0.0 : total / members, float(part), 0.0, 0.0);
+  vec2 folded = part == 0 ? vec2(0.5) : toOctahedron(normalize(facing + vec3(0.0, 0.0, 1e-6)));
+  outSurface = vec4(part == 0 ? 0.0 : total / members, float(part), folded);
 }

@@ -23,10 +23,10 @@ vec3 strandLight(vec3 colour, vec3 strand, vec3 n, vec3 p, vec3 view, float open
   for (int i = 0; i < 3; i++) {
     vec3 l = lampDirection[i];
     float tl = clamp(dot(strand, l), -1.0, 1.0), sl = sqrt(1.0 - tl * tl);
-    float facing = clamp(dot(n, l) * 0.6 + 0.4, 0.0, 1.0);
+    float facing = clamp(dot(n, l) * 0.72 + 0.28, 0.0, 1.0);
     float bend = asin(tl) + asin(tv);
-    float first = pow(max(0.0, cos(bend - 0.12)), 90.0) * 0.10;
-    float second = pow(max(0.0, cos(bend + 0.2)), 16.0) * 0.55;
+    float first = pow(max(0.0, cos(bend - 0.12)), 70.0) * 0.10;
+    float second = pow(max(0.0, cos(bend + 0.2)), 14.0) * 0.70;
     vec3 scattered = colour * sl * 0.62 + (vec3(first) + colour * second * 1.3) * sl;
     float lit = i == 0 ? shadow : 1.0;
     sum += lampColour[i] * lit * facing * scattered * mix(0.5, 1.0, open);
@@ -41,14 +41,14 @@ vec3 surfaceLight(int kind, vec3 colour, vec4 normal, vec2 extra, vec3 p, vec3 v
   bool eye = kind == EYE;
   float deep = kind == 1 || kind == LIPS ? 1.0
              : kind == MOUTH || kind == TEETH ? 0.5 : eye ? 0.35 : 0.0;
-  vec3 wrap = deep * vec3(0.40, 0.16, 0.09);
+  vec3 wrap = deep * vec3(0.34, 0.18, 0.13);
   float f0 = eye ? 0.025 : 0.030;
   vec3 sum = vec3(0.0);
   for (int i = 0; i < 3; i++) {
     vec3 l = lampDirection[i], h = normalize(l + view);
     float nl = dot(n, l), nh = max(0.0, dot(n, h)), vh = max(0.0, dot(view, h));
     float lit = i == 0 ? shadow : 1.0;
-    vec3 reddened = mix(vec3(lit), pow(vec3(lit), vec3(0.55, 0.9, 1.05)), deep);
+    vec3 reddened = mix(vec3(lit), pow(vec3(lit), vec3(0.68, 0.92, 1.02)), deep);
     vec3 diffuse = clamp((nl + wrap) / (1.0 + wrap), 0.0, 1.0);
     diffuse = mix(diffuse, diffuse * diffuse * (3.0 - 2.0 * diffuse), 0.15);
     float fresnel = f0 + (1.0 - f0) * pow(1.0 - vh, 5.0);
@@ -59,7 +59,7 @@ vec3 surfaceLight(int kind, vec3 colour, vec4 normal, vec2 extra, vec3 p, vec3 v
       mirror = gloss * 3.6 * (0.75 * ggx(nh, rough) * visibility(toward, nv, rough)
                               + 0.25 * ggx(nh, sharp) * visibility(toward, nv, sharp));
     }
-    float sky = mix(1.0, open, i == 0 ? 0.35 : 0.75);
+    float sky = i == 0 ? mix(1.0, open, 0.35) : i == 1 ? mix(1.0, open, 0.75) : open * open;
     vec3 specular = vec3(mirror * fresnel * max(nl, 0.0) * lit * open);
     sum += lampColour[i] * sky * (colour * diffuse * reddened + specular);
   }
@@ -69,8 +69,8 @@ vec3 surfaceLight(int kind, vec3 colour, vec4 normal, vec2 extra, vec3 p, vec3 v
   float grazing = f0 + (eye ? 0.9 : 0.16) * pow(1.0 - nv, 5.0);
   sum += surroundLight(mirrored) * grazing * open * (eye ? 1.6 : gloss * 1.7);
   if (eye) {
-    vec3 window = normalize(lampDirection[0] + vec3(0.0, 0.15, 0.0));
-    sum += lampColour[0] * smoothstep(0.86, 0.90, dot(mirrored, window)) * 0.14 * shadow;
+    vec3 window = normalize(lampDirection[0] + 1.2 * view + vec3(0.0, 0.55, 0.0));
+    sum += lampColour[0] * smoothstep(0.945, 0.965, dot(mirrored, window)) * 0.45 * open;
   }
   return sum;
 }

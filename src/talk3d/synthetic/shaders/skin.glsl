@@ -87,10 +87,13 @@ Surface skinSurface(vec3 n) {
   shiny += blob(m, vec3(0.0, 8.0, 10.5), vec3(4.0, 2.0, 4.0));
   shiny += 0.7 * blob(m, vec3(4.8, 1.0, 9.0), vec3(2.0, 1.2, 2.0));
   s.rough -= 0.08 * oil * shiny;
-  s.light = A.x;
+  float calm = 1.0 - 0.85 * blob(m, vec3(0.0, -2.2, 11.8), vec3(0.7, 0.7, 1.5));
+  float fold = clamp(K - 0.12, 0.0, 1.6) * calm, ridge = clamp(-K - 0.25, 0.0, 2.0);
+  s.light = A.x * exp(-0.75 * fold);
+  c *= exp(-fold * vec3(0.16, 0.30, 0.30)) * (1.0 + 0.05 * ridge);
 
   if (stubble > 0.0 && A.z > -1.8) {
-    float area = smoothstep(-0.9, 1.3, A.z + broad.g * 3.0 + mid.g * 1.5) * (1.0 - lips);
+    float area = smoothstep(-0.35, 1.5, A.z + mid.g * 1.6 + fine.r * 0.7 + pores.r * 0.4) * (1.0 - lips);
     float dots = mix(0.75 + 0.6 * pores.a + 0.5 * pores.r, 1.0, stubble * 0.7);
     vec3 shadow = min(hairColour, skinColour * 0.45);
     vec3 shade = mix(shadow * (0.7 + 0.6 * pores.r),
