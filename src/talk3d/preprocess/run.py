@@ -18,7 +18,7 @@ from jaxtyping import Float, UInt8
 
 from talk3d.camera import yaw_pitch
 from talk3d.checkpoint import file_sha256, write_atomically
-from talk3d.dataset import AUDIO_RATE, SubjectWriter
+from talk3d.dataset import AUDIO_RATE, Subject, SubjectWriter
 from talk3d.face import FaceNets, FaceShape, load_face_shape, model_files
 from talk3d.preprocess.checks import (
     FPS,
@@ -48,10 +48,12 @@ from talk3d.preprocess.matte import (
 from talk3d.preprocess.pose import (
     HeadTrack,
     landmark_residual,
+    refit_expression,
     solve_track,
 )
+from talk3d.preprocess.refine import refine_track
 from talk3d.preprocess.report import html_page
-from talk3d.preprocess.smooth import steady_track
+from talk3d.preprocess.smooth import calm_track, steady_track
 from talk3d.preprocess.span import Span, choose_span
 from talk3d.preprocess.torso import (
     TorsoWatch,
@@ -65,6 +67,7 @@ from talk3d.video import VideoInfo, copy_sound, probe_video, read_audio, read_fr
 __all__ = ["PreprocessConfig", "preprocess"]
 
 VERSION = 4
+_CACHE_VERSION = 4
 _SIZES = (64, 512)
 _CACHE = "landmarks.npz"
 _EXAMPLES = 6
@@ -149,6 +152,7 @@ def preprocess(
         tools = (nets, writer, watch)
         examples = _second_pass(video, config, span, crop, tools, progress)
         torso = torso_motions(watch.finish(), view, track)
+        track = _sharpened(out, track, crop, span, shape, progress)
         hearing = _sound(video, out, config, span, writer)
         progress("sound", 1.0)
         arrays = _arrays(span, track, crop, shape, torso)
@@ -181,7 +185,7 @@ def _first_pass(
     digest: str,
     progress: Callable[[str, float], None],
 ) -> Recording:
-    key = f"{VERSION} {digest} {config.start} {config.end}"
+    key = f"{_CACHE_VERSION} {digest} {config.start} {config.end}"
     kept = load_recording(out / _CACHE, key)
     if kept is not None:
         return kept
@@ -235,6 +239,28 @@ def _second_pass(
         progress("pictures", (index + 1) / count)
     writer.set_plate(plate.finish()[0])
     return examples
+
+
+def _sharpened(
+    out: Path,
+    track: HeadTrack,
+    crop: Crop,
+    span: Span,
+    shape: FaceShape,
+    progress: Callable[[str, float], None],
+) -> HeadTrack:
+    """Refine the poses by the written pictures."""
+    count = len(span.landmarks)
+    written = Subject(out, {}, {})
+
+    def load(index: int) -> tuple[np.ndarray, np.ndarray]:
+        progress("poses", index / count)
+        return written.frame(index), written.matte(index)
+
+    points = to_crop(span.landmarks, crop)
+    refined = calm_track(refine_track(track, crop, points, shape, load))
+    progress("poses", 1.0)
+    return refit_expression(refined, span.landmarks, shape, PoseConfig())
 
 
 def _example(
@@ -300,7 +326,7 @@ def _report(
     hearing: Hearing | None,
 ) -> dict[str, Any]:
     findings = inspect_picture(recording, span, crop, info) + inspect_sound(hearing)
-    findings += [Finding("reading", "note", f"The video was {n}.") for n in info.notes]
+    findings += [Finding("reading", "note", note + ".") for note in info.notes]
     seconds = (span.last - span.first) / FPS
     return {
         "version": VERSION,
