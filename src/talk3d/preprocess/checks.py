@@ -23,6 +23,7 @@ FPS = 25.0
 _LEAST_FACE, _GOOD_FACE = 90.0, 140.0
 _LEAST_SPEECH = 15.0
 _LATE = 0.06
+_LEAST_TALK = 2.0
 _LIP_CONTRAST = 4.0
 """Lab units by which lips must differ from skin to judge by them."""
 _LIP_LOST = 0.4
@@ -228,7 +229,7 @@ def inspect_sound(hearing: Hearing | None) -> list[Finding]:
 
 def _timing(hearing: Hearing) -> Finding:
     offset = hearing.offset
-    if not offset.sure:
+    if not offset.sure or hearing.speech < _LEAST_TALK:
         text = "Whether sound and lips fit in time cannot be told."
         return Finding("timing", "note", text)
     if hearing.corrected:

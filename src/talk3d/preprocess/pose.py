@@ -41,7 +41,8 @@ _TURN_AND_DEPTH = [0, 1, 2, 5]
 _POSE = [0, 1, 2, 3, 4, 5]
 _UNKNOWNS = 59
 _DIAGONAL_VIEW = np.radians(60)
-_FOCAL_RANGE = (2.5, 6.0)
+_FOCAL_RANGE = (2.55, 5.8)
+"""Focal length / crop, a little within the 2.5 to 6 that the prior was trained on."""
 
 
 @dataclass(frozen=True)

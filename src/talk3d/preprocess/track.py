@@ -25,6 +25,11 @@ _DETECT_EVERY = 5
 _LIP_SIZE = 64
 _BACKGROUND_WIDTH = 192
 _CORNERS = 80
+_LEAST_CORNERS = 8
+_STRONG = 3e-4
+"""Least eigenvalue of the structure tensor: noise of a plain wall stays below."""
+_AGREE = 0.5
+"""Pixels of the small picture."""
 _FACE_WIDTH = (234, 454)
 
 
@@ -246,11 +251,29 @@ class _Background:
         mask[max(0, round(low[1] - 0.5 * side)) :, max(0, left) : max(0, right)] = 0
         mask[max(0, round(high[1])) :] = 0
         corners = cv2.goodFeaturesToTrack(before, _CORNERS, 0.02, 5, mask=mask)
-        if corners is None or len(corners) < 8:
+        if corners is None or len(corners) < _LEAST_CORNERS:
             return np.nan, np.nan
-        moved, good, _ = cv2.calcOpticalFlowPyrLK(before, grey, corners, corners.copy())
-        step = (moved - corners)[good[:, 0] > 0].reshape(-1, 2)
-        if len(step) < 8:
+        step = _steps(before, grey, corners)
+        if len(step) < _LEAST_CORNERS:
             return np.nan, np.nan
-        across, down = np.median(step, 0) / size[0]
+        middle = np.median(step, 0)
+        # Points that disagree are noise or things that move in the background.
+        if (np.linalg.norm(step - middle, axis=-1) < _AGREE).mean() < 0.6:
+            return np.nan, np.nan
+        across, down = middle / size[0]
         return float(across), float(down)
+
+
+def _steps(
+    before: UInt8[np.ndarray, "height width"],
+    now: UInt8[np.ndarray, "height width"],
+    corners: Float[np.ndarray, "n 1 2"],
+) -> Float[np.ndarray, "kept 2"]:
+    """Return the motion of those corners that are found again on the way back."""
+    there, good, _ = cv2.calcOpticalFlowPyrLK(before, now, corners, corners.copy())
+    back, found, _ = cv2.calcOpticalFlowPyrLK(now, before, there, there.copy())
+    strong = cv2.cornerMinEigenVal(before, 5)
+    column, row = corners[:, 0].astype(int).T
+    kept = (good[:, 0] > 0) & (found[:, 0] > 0) & (strong[row, column] > _STRONG)
+    kept &= np.linalg.norm((back - corners)[:, 0], axis=-1) < _AGREE
+    return (there - corners)[kept, 0]
