@@ -73,7 +73,8 @@ def test_what_is_no_video_is_refused(capsys, tmp_path, name, content):
     prior = tmp_path / "prior.safetensors"
     checkpoint.save_model(prior, {}, kind="prior", config={})
     out = tmp_path / "me.safetensors"
-    text = _bad(capsys, "create", tmp_path / name, "-o", out, "--prior", prior)
+    words = ("create", tmp_path / name, "-o", out, "--prior", prior)
+    text = _bad(capsys, *words, "--synthetic")
     assert name in text
     assert not out.exists()
 
@@ -82,7 +83,7 @@ def test_a_missing_video_is_named(capsys, tmp_path):
     prior = tmp_path / "prior.safetensors"
     checkpoint.save_model(prior, {}, kind="prior", config={})
     words = ("create", tmp_path / "no.mp4", "-o", tmp_path / "me.safetensors")
-    assert "no video at" in _bad(capsys, *words, "--prior", prior)
+    assert "no video at" in _bad(capsys, *words, "--prior", prior, "--synthetic")
 
 
 def test_unknown_seeds_are_refused(capsys, tmp_path):

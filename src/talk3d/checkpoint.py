@@ -25,6 +25,7 @@ from talk3d import __version__
 
 __all__ = [
     "FORMAT",
+    "METADATA_KEY",
     "Checkpoint",
     "file_sha256",
     "half_precision",
@@ -35,7 +36,8 @@ __all__ = [
 ]
 
 FORMAT = 1
-_KEY = "talk3d"
+METADATA_KEY = "talk3d"
+"""Where the header lies in the metadata of a safetensors file."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def save_model(
     }
     tensors = {name: value.detach().contiguous() for name, value in state.items()}
     with write_atomically(path) as temporary:
-        save_file(tensors, temporary, metadata={_KEY: json.dumps(header)})
+        save_file(tensors, temporary, metadata={METADATA_KEY: json.dumps(header)})
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -107,7 +109,7 @@ def read_header(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-        header = json.loads(metadata[_KEY])
+        header = json.loads(metadata[METADATA_KEY])
     except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
         message = (
             f"{path} is not a talk3d model, or it is damaged ({type(error).__name__}):"

@@ -30,6 +30,16 @@ from talk3d.movie import write_alpha_movie, write_movie
 from talk3d.person import Person, load_person, save_person
 from talk3d.personalize import PersonalizeConfig, personalize
 from talk3d.preprocess.run import PreprocessConfig, preprocess
+from talk3d.trust.consent import Consent, permit
+from talk3d.trust.holders import (
+    avatar_consent,
+    avatar_fingerprint,
+    record_consent,
+    replace_consent,
+    subject_consent,
+)
+from talk3d.trust.ledger import note
+from talk3d.trust.marking import Marks, marked_output
 
 __all__ = [
     "CreateConfig",
@@ -37,6 +47,7 @@ __all__ = [
     "SpeakConfig",
     "create",
     "personalize_subject",
+    "preprocess_subject",
     "replay",
     "speak",
     "train_subject",
@@ -45,6 +56,7 @@ __all__ = [
 
 _LOG = logging.getLogger(__name__)
 _SAMPLE_RATE = 16_000
+_MARKED = Marks()
 _DISK_BYTES = 2_000_000_000
 _PREVIEW_SECONDS = 120.0
 _FITTING_SHARE = 0.3
@@ -79,6 +91,8 @@ class SpeakConfig:
     """Source of the motion past the end of the recording."""
     alpha: bool = False
     """Leave the background out and write a MOV with transparency."""
+    marks: Marks = field(default_factory=Marks)
+    """How the video is marked, and what it is made for."""
 
 
 def create(
@@ -88,6 +102,8 @@ def create(
     work: Path,
     config: CreateConfig,
     report: Report,
+    *,
+    consent: Consent,
 ) -> None:
     """Make an avatar from a video; goes on where an earlier run stopped.
 
@@ -98,6 +114,7 @@ def create(
         work: folder for everything in between.
         config: how.
         report: receives progress.
+        consent: of the person shown.
 
     Raises:
         ValueError: if the video cannot be used, or the work folder belongs to
@@ -111,6 +128,7 @@ def create(
     subject = work / "subject"
     if not (subject / "subject.json").is_file():
         preprocess(video, subject, config.preprocess, report)
+    record_consent(subject, consent)
     generator = work / "generator.safetensors"
     if not generator.is_file():
         fitting = replace(config.personalize, minutes=_share(config, _FITTING_SHARE))
@@ -118,6 +136,27 @@ def create(
     if not out.is_file():
         learning = replace(config.animator, minutes=_share(config, 1 - _FITTING_SHARE))
         train_subject(subject, generator, out, learning, report)
+    note(
+        "created",
+        avatar=avatar_fingerprint(out),
+        avatar_path=str(out.resolve()),
+        work=str(work.resolve()),
+        source=str(video.resolve()),
+        consent=consent.sha256,
+    )
+
+
+def preprocess_subject(
+    video: Path,
+    out: Path,
+    config: PreprocessConfig,
+    report: Report,
+    *,
+    consent: Consent,
+) -> None:
+    """Write a subject folder with the consent of the person shown."""
+    preprocess(video, out, config, report)
+    record_consent(out, consent)
 
 
 def _share(config: CreateConfig, part: float) -> float | None:
@@ -150,6 +189,7 @@ def train_subject(
 ) -> None:
     """Teach a personalised generator to speak and write an avatar file."""
     opened, person = Subject.open(subject), load_person(generator)
+    consent = subject_consent(opened)
     state = out.with_suffix(".state")
     steps = train_animator(opened, person, config, state=state)
     preview = _Preview(out.with_suffix(".png"))
@@ -160,14 +200,13 @@ def train_subject(
         preview.offer(person)
     assert trained is not None
     avatar = Avatar.of(opened, person, trained)
-    save_avatar(
-        out,
-        avatar,
-        parents={
-            "generator": file_sha256(generator),
-            "subject": file_sha256(subject / "subject.json"),
-        },
-    )
+    parents = {
+        "generator": file_sha256(generator),
+        "subject": file_sha256(subject / "subject.json"),
+    }
+    with write_atomically(out) as temporary:
+        save_avatar(temporary, avatar, parents=parents)
+        replace_consent(temporary, consent)
     state.unlink(missing_ok=True)
 
 
@@ -178,9 +217,15 @@ def speak(
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if a file cannot be used.
+        ValueError: if a file cannot be used, or the consent of the person shown is
+            missing, changed, expired or does not cover this.
     """
     wave = load_audio(speech).numpy()
+    consent, spoken = avatar_consent(avatar), file_sha256(speech)
+    permit(
+        consent, purpose=config.marks.purpose, speech_sha256=spoken, name=avatar.name
+    )
+    about = {"avatar": avatar_fingerprint(avatar), "speech": spoken}
     loaded = load_avatar(avatar)
     view = View.parse(config.view)
     backdrop = background(config.background, loaded)
@@ -191,14 +236,24 @@ def speak(
             report("speak", (index + 1) / count)
             yield picture
 
-    if config.alpha:
-        write_alpha_movie(out, pictures(), fps=loaded.fps, sound=speech)
-        return
-    frames = (composite(picture, backdrop) for picture in pictures())
-    write_movie(out, frames, fps=loaded.fps, sound=speech)
+    with marked_output(out, config.marks, consent, about) as output:
+        if config.alpha:
+            marked = (output.mark(picture) for picture in pictures())
+            write_alpha_movie(output.path, marked, fps=loaded.fps, sound=speech)
+        else:
+            laid = (composite(picture, backdrop) for picture in pictures())
+            marked = (output.mark(picture) for picture in laid)
+            write_movie(output.path, marked, fps=loaded.fps, sound=speech)
 
 
-def replay(avatar: Path, subject: Path, out: Path, *, roll: float = 0.0) -> None:
+def replay(
+    avatar: Path,
+    subject: Path,
+    out: Path,
+    *,
+    roll: float = 0.0,
+    marks: Marks = _MARKED,
+) -> None:
     """Write the test part of a subject as the avatar shows it, self-driven.
 
     Cameras, blinks, gaze and head motion are the recorded ones; the sound is the
@@ -210,7 +265,15 @@ def replay(avatar: Path, subject: Path, out: Path, *, roll: float = 0.0) -> None
         out: the video to write.
         roll: seconds by which the driving sound is rolled around, for the control
             row that says how much the right sound matters.
+        marks: how the video is marked, and what it is made for.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if a file cannot be used, or the consent does not cover this.
     """
+    consent = avatar_consent(avatar)
+    permit(consent, purpose=marks.purpose, speech_sha256=None, name=avatar.name)
+    about = {"avatar": avatar_fingerprint(avatar), "speech": "the recording's own"}
     loaded, opened = load_avatar(avatar), Subject.open(subject)
     wave, part = opened.audio(), opened.test
     first, last = (
@@ -219,10 +282,14 @@ def replay(avatar: Path, subject: Path, out: Path, *, roll: float = 0.0) -> None
     backdrop = background("keep", loaded)
     driving = np.roll(wave, round(roll * _SAMPLE_RATE))
     pictures = (composite(p, backdrop) for p in loaded.replay(driving, part))
-    with tempfile.TemporaryDirectory(prefix="talk3d-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="talk3d-") as folder,
+        marked_output(out, marks, consent, about) as output,
+    ):
         sound = Path(folder) / "sound.wav"
         soundfile.write(sound, wave[first:last], _SAMPLE_RATE)
-        write_movie(out, pictures, fps=opened.fps, sound=sound)
+        marked = (output.mark(picture) for picture in pictures)
+        write_movie(output.path, marked, fps=opened.fps, sound=sound)
 
 
 def background(text: str, avatar: Avatar) -> Float[np.ndarray, "size size 3"]:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from talk3d.cli.progress import Progress
+from talk3d.cli.trust import TRUST_COMMANDS, chosen_consent
 
 if TYPE_CHECKING:
     from talk3d.preprocess.run import PreprocessConfig
+    from talk3d.trust.marking import Marks
 
 __all__ = ["COMMANDS", "Reading"]
 
@@ -41,12 +43,35 @@ class Reading:
 _ALL = Reading()
 
 
+@dataclass(frozen=True)
+class Marking:
+    """What a video is made for, and how it is marked."""
+
+    purpose: str = "private"
+    """private, research, publication or commercial; the consent must cover it."""
+    label: bool = False
+    """Write AI GENERATED into the picture."""
+    unmarked: str | None = None
+    """Reason to leave out watermark and manifest; it is noted in the ledger."""
+
+    def marks(self) -> "Marks":
+        """Return the configuration."""
+        from talk3d.trust.marking import Marks
+
+        return Marks(self.purpose, self.label, self.unmarked)
+
+
+_MARKED = Marking()
+
+
 def create(
     video: Positional[Path],
     out: Out,
     prior: Path | None = None,
     work: Path | None = None,
     max_minutes: float | None = None,
+    consent: Path | None = None,
+    synthetic: bool = False,
     reading: Reading = _ALL,
 ) -> None:
     """Make a talking avatar from a video of one person.
@@ -57,12 +82,15 @@ def create(
         prior: the 3D prior; the shipped one if not given.
         work: folder for everything in between; OUT.work if not given.
         max_minutes: time limit of the training; a short one costs quality.
+        consent: file with the consent of the person shown; asked for if not given.
+        synthetic: the face is drawn or generated and belongs to nobody.
         reading: how to read the video.
     """
     from talk3d.pipeline import CreateConfig
     from talk3d.pipeline import create as run
 
     folder = work or out.with_suffix(".work")
+    agreed = chosen_consent(consent, synthetic=synthetic, name=video.stem)
     again = " ".join(["talk3d", *sys.argv[1:]])
     with Progress(f"interrupted; the same command goes on: {again}") as progress:
         run(
@@ -72,6 +100,7 @@ def create(
             folder,
             CreateConfig(_preprocess_config(reading), max_minutes=max_minutes),
             progress.report,
+            consent=agreed,
         )
     print(f"wrote {out}")
 
@@ -84,6 +113,7 @@ def speak(
     background: str = "keep",
     seed: int = 0,
     alpha: bool = False,
+    marking: Marking = _MARKED,
 ) -> None:
     """Make an avatar speak a sound file.
 
@@ -95,12 +125,15 @@ def speak(
         background: keep, a colour, or a picture file.
         seed: source of the motion past the end of the recording.
         alpha: leave the background out and write a MOV with transparency.
+        marking: what the video is made for, and how it is marked.
     """
     from talk3d.pipeline import SpeakConfig
     from talk3d.pipeline import speak as run
+    from talk3d.trust.holders import avatar_consent
 
+    print(avatar_consent(avatar).describe())
+    config = SpeakConfig(view, background, seed, alpha, marking.marks())
     with Progress("interrupted; nothing was written") as progress:
-        config = SpeakConfig(view=view, background=background, seed=seed, alpha=alpha)
         run(avatar, speech, out, config, progress.report)
     print(f"wrote {out}")
 
@@ -108,6 +141,8 @@ def speak(
 def preprocess(
     video: Positional[Path],
     out: Out,
+    consent: Path | None = None,
+    synthetic: bool = False,
     reading: Reading = _ALL,
 ) -> None:
     """Turn a video into a subject folder: crop, camera, matte, capture report.
@@ -115,13 +150,16 @@ def preprocess(
     Args:
         video: the video.
         out: the folder to write.
+        consent: file with the consent of the person shown; asked for if not given.
+        synthetic: the face is drawn or generated and belongs to nobody.
         reading: how to read the video.
     """
-    from talk3d.preprocess.run import preprocess as run
+    from talk3d.pipeline import preprocess_subject as run
 
+    agreed = chosen_consent(consent, synthetic=synthetic, name=video.stem)
     config = _preprocess_config(reading)
     with Progress("interrupted; the same command starts over") as progress:
-        run(video, out, config, progress.report)
+        run(video, out, config, progress.report, consent=agreed)
     print(f"wrote {out}")
 
 
@@ -163,17 +201,23 @@ def train(subject: Positional[Path], generator: Positional[Path], out: Out) -> N
     print(f"wrote {out}")
 
 
-def replay(avatar: Positional[Path], subject: Positional[Path], out: Out) -> None:
+def replay(
+    avatar: Positional[Path],
+    subject: Positional[Path],
+    out: Out,
+    marking: Marking = _MARKED,
+) -> None:
     """Show the test part of a subject as its avatar does, self-driven.
 
     Args:
         avatar: the avatar file.
         subject: the subject folder it was made from.
         out: the video to write (.mp4).
+        marking: what the video is made for, and how it is marked.
     """
     from talk3d.pipeline import replay as run
 
-    run(avatar, subject, out)
+    run(avatar, subject, out, marks=marking.marks())
     print(f"wrote {out}")
 
 
@@ -257,5 +301,6 @@ COMMANDS = {
     "demo": demo,
     "info": info,
     "doctor": doctor,
+    **TRUST_COMMANDS,
 }
 """By name."""

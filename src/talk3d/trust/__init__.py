@@ -1,0 +1,1 @@
+"""Marks, consent and erasure: what keeps an avatar honest."""

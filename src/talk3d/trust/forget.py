@@ -1,0 +1,214 @@
+"""Erases a person's data: subject, work folder, states and avatar.
+
+Only what talk3d wrote is removed, known by its form and name; a file of yours that lies
+among it is left and named. What lies elsewhere is found by the ledger and by the names
+that ``talk3d create`` gives. Nothing can be called back; nothing is overwritten either,
+which on today's disks would prove little.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+from talk3d.checkpoint import read_header
+from talk3d.trust.holders import avatar_fingerprint
+from talk3d.trust.ledger import ledger_entries, strike
+
+__all__ = ["Erasure", "forget"]
+
+_SUBJECT_FILES = (
+    "subject.json",
+    "arrays.safetensors",
+    "audio.wav",
+    "soundtrack.mka",
+    "plate.png",
+    "report.html",
+    "landmarks.npz",
+    "recording.npz",
+    "source.mp4",
+)
+_SUBJECT_FOLDERS = ("frames", "matte", "truth")
+_WORK_FILES = ("run.json", "generator.safetensors", "generator.png", "generator.state")
+_PREVIEW_SQUARES = 7
+_BEYOND = (
+    "copies, backups, snapshots and synchronised folders of these files",
+    "what was published or sent on, and what others made from it",
+    "free space of the disk: until it is used again, deleted data may be recovered",
+)
+
+
+@dataclass
+class Erasure:
+    """What was removed and what was not."""
+
+    removed: list[Path] = field(default_factory=list)
+    """Files and folders that are gone."""
+    left: list[Path] = field(default_factory=list)
+    """What talk3d did not make, or was not asked to remove."""
+    struck: int = 0
+    """Lines of the ledger that are gone."""
+    beyond: tuple[str, ...] = _BEYOND
+    """What no program can reach."""
+
+
+def forget(path: Path, *, videos: bool = False, dry_run: bool = False) -> Erasure:
+    """Erase what was made of a person.
+
+    Args:
+        path: an avatar, a generator, a subject folder or a work folder.
+        videos: also remove the videos that the ledger knows of.
+        dry_run: only say what would be removed.
+
+    Raises:
+        FileNotFoundError: if there is nothing at the path.
+        ValueError: if it is nothing that talk3d made of a person.
+    """
+    if not path.exists():
+        message = f"nothing at {path}: give an avatar, a subject or a work folder"
+        raise FileNotFoundError(message)
+    targets = list(dict.fromkeys(_family(path.resolve())))
+    names = {str(target) for target in targets}
+    hashes = {avatar_fingerprint(t) for t in targets if _kind(t) == "avatar"}
+
+    def concerns(entry: dict[str, Any]) -> bool:
+        places = {entry.get("avatar_path"), entry.get("work")}
+        return bool(names & places) or entry.get("avatar") in hashes
+
+    entries = [entry for entry in ledger_entries() if concerns(entry)]
+    erasure = Erasure()
+    for target in targets:
+        _erase(target, erasure, dry_run=dry_run)
+    made = [Path(e["out"]) for e in entries if e.get("out") is not None]
+    for video in dict.fromkeys(made):
+        if not video.is_file():
+            continue
+        if videos:
+            _remove(video, erasure, dry_run=dry_run)
+        else:
+            erasure.left.append(video)
+    sources = [Path(e["source"]) for e in entries if e.get("source") is not None]
+    erasure.left += [s for s in dict.fromkeys(sources) if s.exists()]
+    erasure.struck = len(entries) if dry_run else strike(concerns)
+    return erasure
+
+
+def _kind(path: Path) -> str | None:
+    """Return avatar, generator, subject or work; None for anything else."""
+    if path.is_dir():
+        if (path / "run.json").is_file() and _is_run(path / "run.json"):
+            return "work"
+        if any((path / name).is_file() for name in ("subject.json", "landmarks.npz")):
+            return "subject"
+        return None
+    if path.suffix != ".safetensors" or not path.is_file():
+        return None
+    try:
+        kind = read_header(path)["kind"]
+    except ValueError:
+        return None
+    return kind if kind in ("avatar", "generator") else None
+
+
+def _is_run(path: Path) -> bool:
+    try:
+        run = json.loads(path.read_text())
+    except ValueError:
+        return False
+    return isinstance(run, dict) and {"video", "prior"} <= set(run)
+
+
+def _family(path: Path) -> Iterator[Path]:
+    """Yield what belongs together: the avatar, its work folder, what lies in it."""
+    kind = _kind(path)
+    if kind is None:
+        message = (
+            f"{path} is no avatar, generator, subject or work folder of talk3d, and is"
+            " left alone"
+        )
+        raise ValueError(message)
+    entries = ledger_entries()
+    if kind == "work":
+        yield path
+        beside = path.with_suffix(".safetensors")
+        found = [Path(str(e["avatar_path"])) for e in entries if _names(e, path)]
+        for avatar in (beside, *found):
+            if _kind(avatar) == "avatar":
+                yield avatar
+        return
+    if kind == "avatar":
+        works = [Path(str(e["work"])) for e in entries if _names(e, path)]
+        for work in (path.with_suffix(".work"), *works):
+            if _kind(work) == "work":
+                yield work
+    yield path
+
+
+def _names(entry: dict[str, Any], path: Path) -> bool:
+    both = {"avatar_path", "work"} <= set(entry)
+    return both and str(path) in (entry["avatar_path"], entry["work"])
+
+
+def _erase(path: Path, erasure: Erasure, *, dry_run: bool) -> None:
+    kind = _kind(path)
+    if kind == "work":
+        _erase_folder(path / "subject", _SUBJECT_FILES, _SUBJECT_FOLDERS, erasure,
+                      dry_run=dry_run)  # fmt: skip
+        _erase_folder(path, _WORK_FILES, (), erasure, dry_run=dry_run)
+    elif kind == "subject":
+        _erase_folder(path, _SUBJECT_FILES, _SUBJECT_FOLDERS, erasure, dry_run=dry_run)
+    elif kind is not None:
+        _remove(path, erasure, dry_run=dry_run)
+        state, preview = path.with_suffix(".state"), path.with_suffix(".png")
+        if state.is_file():
+            _remove(state, erasure, dry_run=dry_run)
+        if preview.is_file() and _is_preview(preview):
+            _remove(preview, erasure, dry_run=dry_run)
+
+
+def _is_preview(path: Path) -> bool:
+    """Return whether a picture is a row of squares, as previews are."""
+    try:
+        with Image.open(path) as image:
+            return image.width == _PREVIEW_SQUARES * image.height
+    except UnidentifiedImageError:
+        return False
+
+
+def _erase_folder(
+    folder: Path,
+    files: tuple[str, ...],
+    folders: tuple[str, ...],
+    erasure: Erasure,
+    *,
+    dry_run: bool,
+) -> None:
+    if not folder.is_dir():
+        return
+    left = []
+    for item in sorted(folder.iterdir()):
+        ours = item.name in (files if item.is_file() else folders)
+        if item.is_symlink() or not ours:
+            left.append(item)
+            continue
+        _remove(item, erasure, dry_run=dry_run)
+    if dry_run:
+        left = [item for item in left if item.name != "subject"]
+    if left:
+        erasure.left += left
+    else:
+        _remove(folder, erasure, dry_run=dry_run)
+
+
+def _remove(path: Path, erasure: Erasure, *, dry_run: bool) -> None:
+    erasure.removed.append(path)
+    if dry_run:
+        return
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
