@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -16,8 +17,10 @@ import av.filter
 import cv2
 import numpy as np
 from av import error as av_error
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from jaxtyping import Float, UInt8
@@ -28,6 +31,10 @@ _PICTURE_FORMATS = ("image2", "png_pipe", "jpeg_pipe", "gif", "webp_pipe", "bmp_
 _MIN_SECONDS, _MIN_SIDE = 1.0, 64
 _BT601, _BT709, _BT2020 = 5, 1, 9
 _PQ, _HLG = 16, 18
+_GAP = 0.03
+"""Seconds without sound that are filled with silence; less is rounding."""
+_TIE = 0.001
+"""Seconds; a picture that begins in the very middle of a frame is shown in it."""
 
 
 @dataclass(frozen=True)
@@ -71,30 +78,32 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
+def _moving(container: InputContainer) -> list[VideoStream]:
+    """Return the picture streams that are not cover art."""
+    streams = container.streams.video
+    return [s for s in streams if not s.disposition & Disposition.attached_pic]
+
+
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    pictures = [
-        s for s in container.streams.video if not s.disposition & _attached_picture()
-    ]
+    pictures = _moving(container)
     if not pictures:
         raise ValueError(
             f"{path} has no moving pictures (only sound): give a video of a face"
         )
-    if container.format.name.split(",")[0] in _PICTURE_FORMATS or (
-        pictures[0].frames == 1
-    ):
+    kind = container.format.name
+    if kind.split(",")[0] in _PICTURE_FORMATS or pictures[0].frames == 1:
         raise ValueError(
-            f"{path} is a single picture ({container.format.name}): give a video of at "
-            f"least {_MIN_SECONDS:g} s"
+            f"{path} is a single picture ({kind}): give a video of at least "
+            f"{_MIN_SECONDS:g} s"
         )
-    stream = pictures[0]
-    stream.thread_type = "AUTO"
-    return stream
+    pictures[0].thread_type = "AUTO"
+    return pictures[0]
 
 
-def _attached_picture() -> int:
-    from av.stream import Disposition
-
-    return Disposition.attached_pic
+def _sound_stream(container: InputContainer, path: Path) -> AudioStream:
+    if not container.streams.audio:
+        raise ValueError(f"{path} has no sound track: give a file with speech in it")
+    return container.streams.audio[0]
 
 
 def probe_video(path: Path) -> VideoInfo:
@@ -109,7 +118,9 @@ def probe_video(path: Path) -> VideoInfo:
         first = _first_frame(container, stream, path)
         picture = _Converter(stream)(first)
         height, width = picture.shape[:2]
-        seconds = _seconds(container, stream)
+        seconds = (container.duration or 0) / av.time_base
+        if stream.duration is not None and stream.time_base is not None:
+            seconds = float(stream.duration * stream.time_base)
         rate = float(stream.average_rate or stream.guessed_rate or 25)
         notes = _notes(stream, first)
         has_sound = bool(container.streams.audio)
@@ -122,8 +133,8 @@ def probe_video(path: Path) -> VideoInfo:
         raise ValueError(
             f"{path} lasts {seconds:.2f} s: at least {_MIN_SECONDS:g} s are needed"
         )
-    codec = stream.codec_context.name
-    return VideoInfo(width, height, rate, seconds, codec, has_sound, notes)
+    name = stream.codec_context.name
+    return VideoInfo(width, height, rate, seconds, name, has_sound, notes)
 
 
 def _first_frame(
@@ -136,14 +147,6 @@ def _first_frame(
             f"{path} holds no picture that can be decoded (damaged or cut off): record "
             "or export it again"
         ) from error
-
-
-def _seconds(container: InputContainer, stream: VideoStream) -> float:
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
-    if container.duration is not None:
-        return container.duration / av.time_base
-    return 0.0
 
 
 def _notes(stream: VideoStream, frame: VideoFrame) -> tuple[str, ...]:
@@ -186,7 +189,7 @@ def read_frames(
         for frame, time in _timed_frames(container, stream):
             origin = time if origin is None else origin
             due = time - origin - start
-            while held is not None and (count + 0.5) / fps <= due:
+            while held is not None and (count + 0.5) / fps + _TIE < due:
                 if start + (count + 0.5) / fps > limit:
                     return
                 shown = convert(held) if shown is None else shown
@@ -212,23 +215,17 @@ def _timed_frames(
     """Yield decoded, deinterlaced frames with rising times; stop where data ends."""
     graph: av.filter.Graph | None = None
     latest = -np.inf
-    for frame in _decoded(container, stream):
-        if frame.time is None:
-            frame.pts, frame.time_base = 0, stream.time_base or Fraction(1, 90000)
-        if graph is None and frame.interlaced_frame:
+    for frame in chain(_decoded(container, stream), [None]):
+        if graph is None and frame is not None and frame.interlaced_frame:
             graph = _deinterlacer(stream, frame)
-        ready = [frame]
         if graph is not None:
             graph.push(frame)
             ready = _pulled(graph)
+        else:
+            ready = [] if frame is None else [frame]
         for item in ready:
             if item.time is not None and item.time > latest:
                 latest = item.time
-                yield item, item.time
-    if graph is not None:
-        graph.push(None)
-        for item in _pulled(graph):
-            if item.time is not None and item.time > latest:
                 yield item, item.time
 
 
@@ -310,11 +307,8 @@ def _standard_range(frame: VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
     linear = np.clip(linear @ matrix.T, 0, None)
     # Extended Reinhard: keeps mid tones, brings highlights of 10x white below 1.
     mapped = linear * (1 + linear / 100) / (1 + linear) * 1.5
-    coded = np.where(
-        mapped <= 0.0031308,
-        12.92 * mapped,
-        1.055 * np.clip(mapped, 0.0031308, None) ** (1 / 2.4) - 0.055,
-    )
+    curve = 1.055 * mapped ** (1 / 2.4) - 0.055
+    coded = np.where(mapped <= 0.0031308, 12.92 * mapped, curve)
     return (np.clip(coded, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
@@ -343,18 +337,19 @@ def read_audio(
     """
     origin = _picture_start(path)
     with _open(path) as container:
-        if not container.streams.audio:
-            raise ValueError(
-                f"{path} has no sound track: give a file with speech in it"
-            )
-        stream = container.streams.audio[0]
+        stream = _sound_stream(container, path)
         resampler = av.AudioResampler(format="fltp", rate=rate)
         pieces: list[np.ndarray] = []
-        first: float | None = None
+        first, reached = 0.0, None
         try:
             for frame in container.decode(stream):
-                if first is None:
-                    first = frame.time or 0.0
+                time = reached if frame.time is None else frame.time
+                if reached is None:
+                    first = reached = time or 0.0
+                elif time is not None and time - reached > _GAP:
+                    pieces.append(np.zeros(round((time - reached) * rate), np.float32))
+                    reached = time
+                reached += frame.samples / frame.sample_rate
                 frame.pts = None
                 pieces += [f.to_ndarray().mean(0) for f in resampler.resample(frame)]
         except FFmpegError as error:
@@ -364,7 +359,7 @@ def read_audio(
                 ) from error
         pieces += [f.to_ndarray().mean(0) for f in resampler.resample(None)]
     wave = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
-    lead = round(((first or 0.0) - origin - start) * rate)
+    lead = round((first - origin - start) * rate)
     wave = np.pad(wave, (lead, 0)) if lead > 0 else wave[-lead:]
     if end is not None:
         count = round((end - start) * rate)
@@ -376,9 +371,7 @@ def read_audio(
 
 def _picture_start(path: Path) -> float:
     with _open(path) as container:
-        for stream in container.streams.video:
-            if stream.disposition & _attached_picture():
-                continue
+        for stream in _moving(container):
             with contextlib.suppress(FFmpegError, StopIteration):
                 return next(container.decode(stream)).time or 0.0
     return 0.0
@@ -398,17 +391,13 @@ def copy_sound(path: Path, out: Path, *, start: float, end: float) -> None:
     """
     origin = _picture_start(path)
     with _open(path) as source, av.open(str(out), "w", format="matroska") as target:
-        if not source.streams.audio:
-            raise ValueError(f"{path} has no sound track: give a file with sound")
-        stream = source.streams.audio[0]
+        stream = _sound_stream(source, path)
         copy = target.add_stream_from_template(stream)
         for packet in source.demux(stream):
             if packet.pts is None or packet.dts is None:
                 continue
-            time = float(packet.pts * packet.time_base) - origin
-            if not start <= time < end:
-                continue
-            shift = round((origin + start) / packet.time_base)
-            packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-            packet.stream = copy
-            target.mux(packet)
+            if start <= float(packet.pts * packet.time_base) - origin < end:
+                shift = round((origin + start) / packet.time_base)
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                packet.stream = copy
+                target.mux(packet)
