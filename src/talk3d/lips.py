@@ -22,6 +22,7 @@ __all__ = [
     "LIP_NUMBERS",
     "LIP_POINTS",
     "LipSpace",
+    "face_numbers",
     "face_signals",
     "lip_shapes",
     "lip_space",
@@ -34,6 +35,7 @@ LIP_NUMBERS = 8
 """Numbers that span a person's lips."""
 FACE_NUMBERS = LIP_NUMBERS + 2
 """Numbers that say what a face does: the lips', then the blinks of both eyes."""
+_BLINK_GAIN = 4.0
 _CANTHI = (33, 263)
 _PERCENT = 100.0
 
@@ -124,5 +126,11 @@ def lip_space(subject: Subject) -> LipSpace:
 def face_signals(subject: Subject) -> Float[Tensor, "frames 10"]:
     """Return what the face does in all frames: lips, blink left and right."""
     lips = lip_space(subject).encode(torch.from_numpy(seen_lips(subject)))
-    blink = torch.from_numpy(subject.arrays["blink"]).float()
-    return torch.cat([lips, blink], dim=1)
+    return face_numbers(lips, torch.from_numpy(subject.arrays["blink"]).float())
+
+
+def face_numbers(
+    lips: Float[Tensor, "frames 8"], blink: Float[Tensor, "frames 2"]
+) -> Float[Tensor, "frames 10"]:
+    """Join lips and blinks (0 open, 1 shut), all of deviation about 1."""
+    return torch.cat([lips, _BLINK_GAIN * blink], dim=1)

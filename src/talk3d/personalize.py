@@ -46,13 +46,13 @@ _GUARD_EVERY = 3
 class PersonalizeConfig:
     """How a person is fitted."""
 
-    invert_steps: int = 60
+    invert_steps: int = 50
     """Steps that find the person's code in the prior."""
     invert_frames: int = 4
     """Frames per inversion step."""
-    coarse_steps: int = 300
+    coarse_steps: int = 150
     """Steps that adapt weights and detail to the raw picture, without upsampling."""
-    tune_steps: int = 900
+    tune_steps: int = 800
     """Steps that adapt everything to the final picture."""
     tune_frames: int = 2
     """Frames per tuning step."""
@@ -68,7 +68,7 @@ class PersonalizeConfig:
     """Added to the weight of 1 where eyes and mouth are."""
     guard: float = 0.5
     """Weight that holds unseen sides to the inverted prior."""
-    texture: float = 0.5
+    texture: float = 0.7
     """Weight of the local strength of detail in tuning."""
     samples: tuple[int, int] = (16, 8)
     """Coarse and fine samples of a ray."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from talk3d.animator.model import Animator, DrivingBatch
 from talk3d.animator.unet import Encoded
+from talk3d.lips import face_numbers
 from talk3d.person import Person, enlarged
 from talk3d.precision import body_precision
 
@@ -51,7 +52,7 @@ class Moving:
         person, (blink, gaze) = self.person, driving.eye.split((2, 4), dim=1)
         with body_precision(self.half):
             with torch.no_grad():
-                face = torch.cat([driving.audio, blink], dim=1)
+                face = face_numbers(driving.audio, blink)
                 w = person.styles(face, gaze)
                 base = person.generator.planes(w)
             if tokens is None:

@@ -47,7 +47,7 @@ _STAGE = "pictures"
 class AnimatorTrainConfig:
     """How an animator is trained."""
 
-    steps: int = 300
+    steps: int = 200
     """Steps."""
     frames: int = 2
     """Frames per step."""
@@ -61,7 +61,7 @@ class AnimatorTrainConfig:
     """Added to the weight of 1 where the mouth is."""
     eye_weight: float = 5.0
     """Added to the weight of 1 where the eyes are."""
-    texture: float = 0.5
+    texture: float = 0.7
     """Weight of the local strength of detail."""
     guard: float = 0.5
     """Weight that holds unseen sides to the personalised generator's."""
