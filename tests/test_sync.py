@@ -10,7 +10,8 @@ import pytest
 from scipy.ndimage import gaussian_filter1d
 
 from talk3d.evaluate.points import face_scale, lip_gap
-from talk3d.face import FaceNets, FaceTracker, model_files
+from talk3d.face import FaceNets, FaceTracker
+from talk3d.face_models import model_files
 from talk3d.sync import SURE, sound_offset
 from talk3d.video import read_audio, read_frames
 

@@ -14,7 +14,7 @@ def examine() -> Iterator[str]:
     """Yield one sentence per finding."""
     import torch
 
-    from talk3d.face import model_files
+    from talk3d.face_models import model_files
     from talk3d.precision import bfloat16_is_fast
 
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()

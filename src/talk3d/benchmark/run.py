@@ -26,7 +26,8 @@ from talk3d.benchmark.summary import Pool, pool
 from talk3d.benchmark.synthetic import SyntheticConfig, synthetic_task
 from talk3d.benchmark.task import Task
 from talk3d.checkpoint import file_sha256, write_atomically
-from talk3d.face import FaceNets, model_files
+from talk3d.face import FaceNets
+from talk3d.face_models import model_files
 from talk3d.personalize import PersonalizeConfig
 
 __all__ = ["ROWS", "SUITES", "Judges", "Suite", "extreme_pose", "fill_task"]

@@ -32,7 +32,8 @@ from talk3d.evaluate.report import (
 )
 from talk3d.evaluate.scores import PerFrame, Score, Track
 from talk3d.evaluate.sheets import write_sheets
-from talk3d.face import FaceNets, model_files
+from talk3d.face import FaceNets
+from talk3d.face_models import model_files
 
 __all__ = ["EvaluateConfig", "evaluate"]
 

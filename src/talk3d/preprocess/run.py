@@ -19,7 +19,8 @@ from jaxtyping import Float, UInt8
 from talk3d.camera import yaw_pitch
 from talk3d.checkpoint import file_sha256, write_atomically
 from talk3d.dataset import AUDIO_RATE, Subject, SubjectWriter
-from talk3d.face import FaceNets, FaceShape, load_face_shape, model_files
+from talk3d.face import FaceNets, FaceShape, load_face_shape
+from talk3d.face_models import model_files
 from talk3d.preprocess.checks import (
     FPS,
     Finding,
