@@ -33,8 +33,11 @@ __all__ = [
     "SoundState",
     "analyse",
     "audio_windows",
+    "level_features",
     "load_audio",
     "log_mel",
+    "mel_bands",
+    "power_spectra",
     "silent_past",
     "voice_activity",
 ]
@@ -151,14 +154,11 @@ def analyse(
             voice=torch.zeros(0, dtype=torch.bool),
         )
         return nothing, SoundState(samples=samples, energy=state.energy)
-    power = _mel_power(samples, count, config)
+    power = _spectra(samples, count) @ mel_bands(config).to(samples.device)
     energy = torch.cat([state.energy, power.sum(dim=1)])
     level = _speech_level(energy, count, config)
-    depth = 10 ** (config.range_db / 10)
-    # A third of the natural logarithm gives running speech a deviation of about 1.
-    features = torch.log1p(depth * power / level[:, None]) / 3
-    frames = SoundFrames(features=features, voice=_voice(energy, count, config))
-    return frames, SoundState(
+    voice = _voice(energy, count, config)
+    return SoundFrames(_compressed(power, level, config), voice), SoundState(
         samples=samples[count * _HOP :], energy=energy[count:].clone()
     )
 
@@ -168,6 +168,37 @@ def log_mel(
 ) -> Float[Tensor, "frames mels"]:
     """Return the log-mel features of a whole sound, ``1 + samples // 160`` frames."""
     return torch.cat([frames.features for frames in _blocks(wave, config)])
+
+
+def power_spectra(wave: Float[Tensor, " samples"]) -> Float[Tensor, "frames bins"]:
+    """Return the mean square per frequency (257 from 0 to 8 kHz) after pre-emphasis.
+
+    ``level_features(power_spectra(wave) @ mel_bands(config), config)`` is
+    ``log_mel(wave, config)``.
+    """
+    tail = wave.new_zeros(_WINDOW // 2)
+    samples = torch.cat([tail.new_zeros(_WINDOW // 2 + 1), wave.float(), tail])
+    return _spectra(samples, (len(samples) - 1 - _WINDOW) // _HOP + 1)
+
+
+def mel_bands(config: MelConfig, *, warp: float = 1.0) -> Float[Tensor, "bins mels"]:
+    """Return the weight of each frequency in each band.
+
+    Args:
+        config: the bands.
+        warp: factor on the frequencies of the sound: above 1 like a shorter throat.
+    """
+    return _mel_bands(config.mels, config.low_hz, config.high_hz, warp)
+
+
+def level_features(
+    power: Float[Tensor, "*batch frames mels"], config: MelConfig
+) -> Float[Tensor, "*batch frames mels"]:
+    """Return the features of the mean square per band, after a silent past."""
+    past = power.new_zeros(*power.shape[:-2], config.level_frames)
+    energy = torch.cat([past, power.sum(dim=-1)], dim=-1)
+    level = _speech_level(energy, power.shape[-2], config)
+    return _compressed(power, level, config)
 
 
 def voice_activity(
@@ -299,29 +330,39 @@ def _blocks(
         yield frames
 
 
-def _mel_power(
-    samples: Float[Tensor, " samples"], count: int, config: MelConfig
-) -> Float[Tensor, "count mels"]:
-    """Return the mean square per band of each frame, after pre-emphasis."""
+def _spectra(
+    samples: Float[Tensor, " samples"], count: int
+) -> Float[Tensor, "count bins"]:
+    """Return the mean square per frequency of each frame, after pre-emphasis."""
     sharp = samples[1:] - _EMPHASIS * samples[:-1]
     window = torch.hann_window(_WINDOW, device=samples.device)
     frames = sharp[: (count - 1) * _HOP + _WINDOW].unfold(0, _WINDOW, _HOP)
     spectrum = torch.fft.rfft(frames * window, n=_FFT)
     power = torch.view_as_real(spectrum).square().sum(dim=-1)
-    scale = 2 / (_FFT * window.square().sum())
-    bands = _mel_bands(config.mels, config.low_hz, config.high_hz)
-    return power @ (scale * bands.to(power.device))
+    return power * (2 / (_FFT * window.square().sum()))
 
 
-@lru_cache(maxsize=8)
-def _mel_bands(mels: int, low_hz: float, high_hz: float) -> Float[Tensor, "bins mels"]:
+def _compressed(
+    power: Float[Tensor, "*batch frames mels"],
+    level: Float[Tensor, "*batch frames"],
+    config: MelConfig,
+) -> Float[Tensor, "*batch frames mels"]:
+    depth = 10 ** (config.range_db / 10)
+    # A third of the natural logarithm gives running speech a deviation of about 1.
+    return torch.log1p(depth * power / level[..., None]) / 3
+
+
+@lru_cache(maxsize=64)
+def _mel_bands(
+    mels: int, low_hz: float, high_hz: float, warp: float
+) -> Float[Tensor, "bins mels"]:
     """Return triangular bands, equally spaced on the mel scale, that sum to 1."""
 
     def to_mel(hertz: float) -> float:
         return 2595 * math.log10(1 + hertz / 700)
 
     edges = torch.linspace(to_mel(low_hz), to_mel(high_hz), mels + 2).double()
-    bins = torch.arange(_FFT // 2 + 1).double() * (SAMPLE_RATE / _FFT)
+    bins = torch.arange(_FFT // 2 + 1).double() * (warp * SAMPLE_RATE / _FFT)
     place = 2595 * torch.log10(1 + bins / 700)
     rise = (place[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
     fall = (edges[2:] - place[:, None]) / (edges[2:] - edges[1:-1])
@@ -329,8 +370,8 @@ def _mel_bands(mels: int, low_hz: float, high_hz: float) -> Float[Tensor, "bins 
 
 
 def _speech_level(
-    energy: Float[Tensor, " total"], count: int, config: MelConfig
-) -> Float[Tensor, " count"]:
+    energy: Float[Tensor, "*batch total"], count: int, config: MelConfig
+) -> Float[Tensor, "*batch count"]:
     """Return the level to divide by: the loud part of the recent past, within bounds.
 
     The root mean square of the energies leans to the loud frames, so that pauses
@@ -338,7 +379,7 @@ def _speech_level(
     """
     length = config.level_frames
     taper = torch.linspace(0, 1, length + 1, device=energy.device)[1:]
-    recent = energy[len(energy) - count - length + 1 :].unfold(0, length, 1)
+    recent = energy[..., energy.shape[-1] - count - length + 1 :].unfold(-1, length, 1)
     mean = (recent.square() @ (taper / taper.sum())).sqrt()
     low, high = (10 ** (d / 10) for d in (config.level_low_db, config.level_high_db))
     return mean.clamp(low, high)

@@ -1,29 +1,54 @@
 """A person's voice: which lips go with which sound.
 
 Comes in: the sound of a recording and the lip shapes of its frames. Goes out: a linear
-map from windows of cepstra to lip shapes, with which other sound is turned into lips.
-The ridge is chosen by cross-validation over stretches of time.
+map from what is heard around a moment to the lips, with which other sound is turned
+into lips. What is heard: the embedding and the mouth of a network that knows speech
+(``talk3d.speech``), and cepstra, which know this microphone.
+
+Seconds of a person are few, and faces smile and turn while they talk. So slow changes
+of the lips (over a second) are taken out before the fit, frames that fit badly count
+little, the mean is a median, and the ridge and the delay of the sound are chosen by
+cross-validation over stretches of time.
 """
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.fft import dct
+from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from talk3d.audio import MelConfig, log_mel
+from talk3d.speech.network import shipped_hearing
 
 __all__ = ["Voice", "fit_voice"]
 
 _CEPSTRA = 13
-_OFFSETS = np.arange(-0.28, 0.281, 0.04)
-_RIDGES = 10.0 ** np.arange(0.0, 6.1, 0.5)
+_HEARD_OFFSETS = (-0.12, -0.06, 0.0, 0.06, 0.12)
+_CEPSTRA_OFFSETS = tuple(np.arange(-0.28, 0.281, 0.04))
+_CEPSTRA_SHARE = 0.5
+"""Scale of the cepstra against the heard parts: they know less of strangers' lips."""
+_RIDGES = 10.0 ** np.arange(-2.0, 3.1, 0.5)
+_DELAYS = tuple(np.arange(-4, 9) / 50)
+_DELAY_GAIN = 0.01
+"""A delay is believed if it explains this share more than none,"""
+_DELAY_SURE = 0.03
+"""and at least this share."""
+_SLOW_SECONDS = 1.0
 _FOLDS = 4
-_GAP_FRAMES = 12
+_GAP_SECONDS = 0.5
+_ROUNDS = 3
+_FREEDOM = 3.0
+"""Degrees of freedom of the t distribution that weighs the frames."""
 _FRAME_RATE = 100
+
+Shapes = Float[np.ndarray, "frames numbers"]
+Features = Float[np.ndarray, "frames features"]
+Weights = Float[np.ndarray, " frames"]
 
 
 @dataclass(frozen=True)
@@ -33,30 +58,42 @@ class Voice:
     mean: Float[Tensor, " features"]
     """Mean of the features of the recording."""
     spread: Float[Tensor, " features"]
-    """Their deviation."""
+    """Their deviation, over the share they are given."""
     weight: Float[Tensor, "features numbers"]
     """Standardised features to lips."""
     bias: Float[Tensor, " numbers"]
-    """Mean lips."""
+    """Median lips, for mean features."""
+    delay: Float[Tensor, ""]
+    """By how many seconds the sound of the recording comes late."""
 
     def lips(
         self, wave: Float[np.ndarray, " samples"], times: Float[np.ndarray, " frames"]
     ) -> Float[Tensor, "frames numbers"]:
-        """Return the lips at moments (seconds) of a 16 kHz sound."""
-        features = torch.from_numpy(_windows(wave, times)).float()
+        """Return the lips at moments (seconds) of a 16 kHz sound.
+
+        The sound is taken to be as late as in the recording: that is right for its own
+        sound; see `in_time`. The lips of a moment depend on less than 0.6 s of sound
+        after it.
+        """
+        moments = np.asarray(times) + float(self.delay)
+        features = torch.from_numpy(_heard(wave, moments)).float()
         return (features - self.mean) / self.spread @ self.weight + self.bias
+
+    def in_time(self) -> "Voice":
+        """Return the voice for sound that is to be in time with the lips."""
+        return replace(self, delay=torch.zeros_like(self.delay))
 
     def state(self) -> dict[str, Tensor]:
         """Return all numbers by name."""
-        names = ("mean", "spread", "weight", "bias")
+        names = ("mean", "spread", "weight", "bias", "delay")
         return {name: getattr(self, name) for name in names}
 
 
 def fit_voice(
     wave: Float[np.ndarray, " samples"],
     times: Float[np.ndarray, " frames"],
-    lips: Float[np.ndarray, "frames numbers"],
-) -> tuple[Voice, Float[np.ndarray, "frames numbers"]]:
+    lips: Shapes,
+) -> tuple[Voice, Shapes]:
     """Fit a voice to the frames of a recording.
 
     Args:
@@ -68,53 +105,177 @@ def fit_voice(
         The voice, and the lips of the same frames as told by voices that were fitted
         without them, which are as wrong as those of new sound.
     """
-    features = _windows(wave, times)
-    mean, spread = features.mean(0), features.std(0) + 1e-3
-    standard, bias = (features - mean) / spread, lips.mean(0)
-    told = _held_out(standard, lips)
-    errors = ((told - lips) ** 2).sum((1, 2))
-    best = int(errors.argmin())
-    weight = _ridge(standard, lips - bias, _RIDGES[best : best + 1])[0]
-    parts = (mean, spread, weight, bias)
+    lips = np.asarray(lips, np.float64)
+    delay = _delay(wave, times, lips)
+    features = _heard(wave, times + delay)
+    mean, spread = _standard(features)
+    standard = (features - mean) / spread
+    slow = max(1.0, _SLOW_SECONDS / float(np.median(np.diff(times))))
+    told, gains = _held_out(standard, lips, slow)
+    best = int(gains.argmax())
+    weight, bias = _robust(standard, lips, slow, _RIDGES[best])
+    parts = (mean, spread, weight, bias, delay)
     voice = Voice(*(torch.from_numpy(np.asarray(p, np.float32)) for p in parts))
     return voice, told[best].astype(np.float32)
 
 
-def _held_out(features: np.ndarray, lips: np.ndarray) -> np.ndarray:
-    """Return for every ridge the lips told by fits on the other stretches of time."""
+def _delay(wave: np.ndarray, times: np.ndarray, lips: Shapes) -> float:
+    """Return by how much the sound is late, judged by the network's mouth alone."""
+    slow = max(1.0, _SLOW_SECONDS / float(np.median(np.diff(times))))
+    gains = {}
+    for delay in _DELAYS:
+        features = _heard_mouth(wave, times + delay)
+        mean, spread = features.mean(0), features.std(0) + 1e-3
+        gains[delay] = _held_out((features - mean) / spread, lips, slow)[1].max()
+    best = max(gains, key=lambda delay: (gains[delay], -abs(delay)))
+    return best if gains[best] > max(gains[0.0] + _DELAY_GAIN, _DELAY_SURE) else 0.0
+
+
+def _held_out(
+    features: Features, lips: Shapes, slow: float
+) -> tuple[Float[np.ndarray, "ridges frames numbers"], Float[np.ndarray, " ridges"]]:
+    """Return for every ridge the lips told by fits on the other stretches of time.
+
+    And by which share of the fast movement they are nearer than still lips.
+    """
     count = len(lips)
     told = np.zeros((len(_RIDGES), *lips.shape))
+    missed, moved = np.zeros(len(_RIDGES)), 0.0
     edges = np.linspace(0, count, _FOLDS + 1).astype(int)
+    gap = round(_GAP_SECONDS * slow / _SLOW_SECONDS)
     index = np.arange(count)
     for start, stop in itertools.pairwise(edges):
-        far = (index < start - _GAP_FRAMES) | (index >= stop + _GAP_FRAMES)
+        far = (index < start - gap) | (index >= stop + gap)
         if not far.any():
             far = (index < start) | (index >= stop)
-        bias = lips[far].mean(0)
-        weights = _ridge(features[far], lips[far] - bias, _RIDGES)
-        told[:, start:stop] = features[start:stop] @ weights + bias
-    return told
+        fits = _fits(features, lips, slow, far)
+        told[:, start:stop] = [features[start:stop] @ w + b for w, b in fits]
+        truth = lips[start:stop]
+        fast = truth - gaussian_filter1d(truth, slow, axis=0)
+        moved += _length(fast).sum()
+        for k, row in enumerate(told[:, start:stop]):
+            rest = truth - row
+            missed[k] += _length(rest - gaussian_filter1d(rest, slow, axis=0)).sum()
+    return told, 1 - missed / max(moved, 1e-9)
 
 
-def _ridge(features: np.ndarray, lips: np.ndarray, ridges: np.ndarray) -> np.ndarray:
-    """Return the ridge regression for every ridge, in the dual form."""
-    values, vectors = np.linalg.eigh(features @ features.T)
-    inner = vectors.T @ lips
-    return np.stack(
+def _fits(
+    features: Features, lips: Shapes, slow: float, used: Bool[np.ndarray, " frames"]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return weight and bias for every ridge, fitted to some of the frames."""
+    own, shapes = features[used], lips[used]
+    fast, moving = _fast(own, slow, used), _fast(shapes, slow, used)
+    weights = _trust(fast, moving, 1.0)
+    solve = _ridge(fast, moving, weights)
+    results = []
+    for ridge in _RIDGES:
+        weight = solve(ridge)
+        results.append((weight, np.median(shapes - own @ weight, axis=0)))
+    return results
+
+
+def _robust(
+    features: Features, lips: Shapes, slow: float, ridge: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return weight and bias for one ridge, fitted to all frames."""
+    every = np.ones(len(lips), bool)
+    fast, moving = _fast(features, slow, every), _fast(lips, slow, every)
+    weight = _ridge(fast, moving, _trust(fast, moving, ridge))(ridge)
+    return weight, np.median(lips - features @ weight, axis=0)
+
+
+def _fast(
+    values: np.ndarray, slow: float, used: Bool[np.ndarray, " frames"]
+) -> np.ndarray:
+    """Take slow changes out of frames, stretch by stretch."""
+    breaks = np.flatnonzero(np.diff(np.flatnonzero(used)) > 1) + 1
+    return np.concatenate(
         [
-            features.T @ (vectors @ (inner / (np.maximum(values, 0) + r)[:, None]))
-            for r in ridges
+            part - gaussian_filter1d(part, slow, axis=0)
+            for part in np.split(values, breaks)
         ]
     )
 
 
-def _windows(wave: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Return cepstra and their slopes around moments: frames x features."""
-    mels = log_mel(torch.from_numpy(np.asarray(wave, np.float32)), MelConfig()).numpy()
-    cepstra = np.asarray(dct(mels, axis=1, norm="ortho"))[:, :_CEPSTRA]
-    sound = np.concatenate([cepstra, np.gradient(cepstra, axis=0)], axis=1)
-    place = (np.asarray(times)[:, None] + _OFFSETS) * _FRAME_RATE
-    low = np.clip(np.floor(place).astype(int), 0, len(sound) - 2)
-    share = np.clip(place - low, 0, 1)[..., None]
-    picked = sound[low] * (1 - share) + sound[low + 1] * share
-    return picked.reshape(len(picked), -1)
+def _trust(features: Features, lips: Shapes, ridge: float) -> Weights:
+    """Weigh the frames by how well they are told: the t distribution's weights."""
+    weights = np.ones(len(lips))
+    for _ in range(_ROUNDS):
+        rest = _length(lips - features @ _ridge(features, lips, weights)(ridge))
+        scale = max(float(np.median(rest)), 1e-9)
+        weights = (_FREEDOM + 1) / (_FREEDOM + (rest / scale) ** 2)
+    return weights
+
+
+def _ridge(
+    features: Features, lips: Shapes, weights: Weights
+) -> Callable[[float], np.ndarray]:
+    """Return the weighted ridge regression as a function of the ridge.
+
+    A ridge of 1 is the mean variance of the features.
+    """
+    share = np.sqrt(weights / weights.sum())[:, None]
+    rows, targets = features * share, lips * share
+    # In the space of the frames or of the features, whichever is smaller.
+    if len(rows) < rows.shape[1]:
+        values, vectors = np.linalg.eigh(rows @ rows.T)
+        inner, outer = vectors.T @ targets, rows.T @ vectors
+    else:
+        values, vectors = np.linalg.eigh(rows.T @ rows)
+        inner, outer = vectors.T @ (rows.T @ targets), vectors
+    values = np.maximum(values, 0)
+    unit = max(float(values.sum()) / features.shape[1], 1e-12)
+    return lambda ridge: outer @ (inner / (values + ridge * unit)[:, None])
+
+
+def _length(rest: Shapes) -> Weights:
+    return np.linalg.norm(rest, axis=1)
+
+
+def _standard(features: Features) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and divisor that give each of the three parts its share."""
+    hearing = shipped_hearing().config
+    heard = len(_HEARD_OFFSETS) * hearing.width
+    cepstra = features.shape[1] - heard - hearing.mouth
+    sizes = np.array([heard, hearing.mouth, cepstra])
+    shares = np.array([1.0, 1.0, _CEPSTRA_SHARE]) / np.sqrt(sizes)
+    deviation = features.std(0)
+    floor = 1e-3 + 1e-2 * float(deviation.mean())
+    return features.mean(0), (deviation + floor) / np.repeat(shares, sizes)
+
+
+def _heard(wave: np.ndarray, times: np.ndarray) -> Features:
+    """Return embeddings, the mouth and cepstra around moments."""
+    mels = log_mel(torch.from_numpy(np.asarray(wave, np.float32)), MelConfig())
+    hearing = shipped_hearing()
+    moments = torch.from_numpy(times[:, None] + np.array(_HEARD_OFFSETS))
+    heard = hearing.at(mels, moments)
+    mouth = hearing.mouth(heard[:, len(_HEARD_OFFSETS) // 2])
+    cepstra = np.asarray(dct(mels.numpy(), axis=1, norm="ortho"))[:, :_CEPSTRA]
+    sound = np.concatenate([cepstra, _slope(cepstra)], axis=1)
+    around = _at(sound, times[:, None] + np.array(_CEPSTRA_OFFSETS))
+    parts = (heard.flatten(1).numpy(), mouth.numpy(), around.reshape(len(times), -1))
+    return np.concatenate(parts, axis=1).astype(np.float64)
+
+
+def _heard_mouth(wave: np.ndarray, times: np.ndarray) -> Features:
+    """Return the mouth that the network hears at moments."""
+    mels = log_mel(torch.from_numpy(np.asarray(wave, np.float32)), MelConfig())
+    hearing = shipped_hearing()
+    heard = hearing.mouth(hearing.at(mels, torch.from_numpy(times)))
+    return heard.numpy().astype(np.float64)
+
+
+def _slope(values: np.ndarray) -> np.ndarray:
+    """Return the change per step, with silence beyond the ends."""
+    padded = np.pad(values, ((1, 1), (0, 0)))
+    return (padded[2:] - padded[:-2]) / 2
+
+
+def _at(sound: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Return rows of the sound at moments, with silence beyond the ends."""
+    padded = np.pad(sound, ((1, 1), (0, 0)))
+    place = np.clip(times * _FRAME_RATE + 1, 0, len(padded) - 1.001)
+    low = np.floor(place).astype(int)
+    share = (place - low)[..., None]
+    return padded[low] * (1 - share) + padded[low + 1] * share

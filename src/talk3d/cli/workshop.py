@@ -77,6 +77,53 @@ def synth_corpus(
     print(f"wrote {out}")
 
 
+def synth_speech(out: Out, rounds: int = 12, seed: int = 0) -> None:
+    """Write a corpus of speech with the mouths that go with it.
+
+    Voices of espeak-ng, flite and festival speak, as far as they are installed.
+
+    Args:
+        out: the corpus folder; rounds that exist are kept.
+        rounds: rounds of all voices, about 22 minutes of speech each.
+        seed: what everything is drawn from.
+    """
+    from talk3d.synthetic.speech_corpus import SpeechCorpusConfig, write_speech_corpus
+
+    for number, seconds in write_speech_corpus(
+        out, SpeechCorpusConfig(rounds=rounds, seed=seed)
+    ):
+        print(f"round {number + 1} of {rounds}: {seconds / 60:.0f} minutes of speech")
+    print(f"wrote {out}")
+
+
+def speech_train(
+    corpus: Positional[Path], out: Out, steps: int = 3000, seed: int = 0
+) -> None:
+    """Train the network that knows speech.
+
+    Args:
+        corpus: a folder of talk3d synth speech.
+        out: the model file to write (.safetensors).
+        steps: training steps.
+        seed: source of all chance.
+    """
+    from talk3d.speech.train import (
+        HearingTrainConfig,
+        SpeechCorpus,
+        save_hearing,
+        train_hearing,
+    )
+
+    sounds = SpeechCorpus(corpus)
+    config = HearingTrainConfig(steps=steps, seed=seed)
+    with Progress(f"interrupted; {out} holds the last 500 steps done") as progress:
+        for step, _terms, network in train_hearing(sounds, config):
+            progress.report("hearing", step / steps)
+            if step % 500 == 0 or step == steps:
+                save_hearing(out, network, sounds, step=step)
+    print(f"wrote {out}")
+
+
 def synth_import_facekit(folder: Positional[Path], out: Out) -> None:
     """Pack the ICT-FaceKit head model into one file.
 
@@ -168,9 +215,11 @@ GROUPS = {
         "people": synth_people,
         "talk": synth_talk,
         "corpus": synth_corpus,
+        "speech": synth_speech,
         "import-facekit": synth_import_facekit,
         "face-shape": synth_face_shape,
     },
+    "speech": {"train": speech_train},
     "prior": {"train": prior_train, "import": prior_import},
 }
 """By group and name."""

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, UInt8
 from safetensors.numpy import save_file
 
 from talk3d.audio import FRAME_RATE, power_spectra
@@ -99,7 +99,7 @@ def write_speech_corpus(
 
 def label(
     speech: Speech, frames: int
-) -> tuple[Float[np.ndarray, "frames 12"], Int[np.ndarray, " frames"]]:
+) -> tuple[Float[np.ndarray, "frames 12"], UInt8[np.ndarray, " frames"]]:
     """Return mouth weights and phones of a speech, 100 frames a second."""
     times = np.arange(frames) / FRAME_RATE
     phonemes = split_phonemes(speech.phonemes)

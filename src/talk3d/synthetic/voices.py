@@ -17,7 +17,8 @@ import soundfile
 import soxr
 
 from talk3d.dataset import AUDIO_RATE
-from talk3d.synthetic.speech import SENTENCES, Phoneme, Speech, speak_text
+from talk3d.synthetic.sentences import SENTENCES
+from talk3d.synthetic.speech import Phoneme, Speech, speak_text
 
 __all__ = ["VOICES", "Voice", "draw_text", "speak"]
 
@@ -80,7 +81,7 @@ _ONSETS = (*_CONSONANTS, "sh", "ch", "j", "w", "y", "pl", "br", "st", "tr", "m",
            "p", "f", "v")  # fmt: skip
 _VOWELS = ("a", "e", "i", "o", "u", "a", "o", "u")
 _CODAS = ("", "", "", "n", "m", "s", "r", "l", "t", "p", "b", "f", "k")
-_RUSSIAN = dict(
+_RUSSIAN: dict[str, str] = dict(
     zip(
         ("sh", "ch", *"bdfgklmnprstvzjwyaeiou"),
         ("ш", "ч", *"бдфгклмнпрстввзжвяаеиоу"),
@@ -127,7 +128,8 @@ def draw_text(voice: Voice, generator: np.random.Generator, *, words: int) -> st
     while sum(part.count(" ") + 1 for part in parts) < words:
         sentence = generator.random() < _SENTENCE_SHARE
         if voice.text == "english" and sentence:
-            parts.append(SENTENCES[generator.integers(len(SENTENCES))])
+            english = SENTENCES["English"]
+            parts.append(english[int(generator.integers(len(english)))])
             continue
         count = int(generator.integers(3, 9))
         made = [_word(generator, voice.text) for _ in range(count)]
@@ -182,7 +184,7 @@ def _flite(voice: Voice, text: str, folder: Path, stretch: float) -> Speech:
 def _festival(voice: Voice, text: str, folder: Path, stretch: float) -> Speech:
     wave, segments, job = folder / "s.wav", folder / "s.segs", folder / "s.scm"
     spoken = text.replace("\\", "").replace('"', "")
-    # Only the voices whose lengths festival itself decides obey the stretch.
+    # Voices that decide lengths by themselves ignore the stretch.
     job.write_text(
         f"(voice_{voice.name})\n(Parameter.set 'Duration_Stretch {stretch:.3f})\n"
         f'(set! u (SynthText "{spoken}"))\n(utt.save.segs u "{segments}")\n'

@@ -1,0 +1,107 @@
+"""Training of the hearing network, and the changes of its speech."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from talk3d.audio import MelConfig, log_mel, power_spectra
+from talk3d.speech.augment import AugmentConfig, augment, plain
+from talk3d.speech.network import load_hearing
+from talk3d.speech.train import (
+    HearingTrainConfig,
+    SpeechCorpus,
+    save_hearing,
+    train_hearing,
+)
+
+FRAMES = 600
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two sounds: low and high noise, each with a mouth of its own."""
+    rng = np.random.default_rng(0)
+    phone = (np.arange(FRAMES) // 30 % 2).astype(np.uint8)
+    band = np.arange(257) < 60
+    power = np.where(band[None] == (phone[:, None] == 0), -30.0, -70.0)
+    power = power + rng.normal(0, 2, power.shape)
+    mouth = np.zeros((FRAMES, 12))
+    mouth[:, 0] = 0.5 * phone
+    arrays = {
+        "power": power.astype(np.float16),
+        "mouth": mouth.astype(np.float16),
+        "phone": phone,
+        "start": np.array([0, FRAMES]),
+    }
+    save_file(arrays, tmp_path / "speech-00000.safetensors")
+    content = {"phones": ["_", "a"], "shards": ["speech-00000.safetensors"]}
+    (tmp_path / "corpus.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+CONFIG = HearingTrainConfig(steps=60, batch=4, frames=120, half=False)
+
+
+def test_training_learns_and_repeats(folder, tmp_path):
+    corpus = SpeechCorpus(folder)
+    runs = [list(train_hearing(corpus, CONFIG)) for _ in range(2)]
+    losses = [terms["phone"] for _, terms, _ in runs[0]]
+    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:3])
+    assert losses == [terms["phone"] for _, terms, _ in runs[1]]
+    network = runs[0][-1][2]
+    save_hearing(tmp_path / "h.safetensors", network, corpus, step=60)
+    again = load_hearing(tmp_path / "h.safetensors")
+    features = torch.rand(1, 50, 80)
+    torch.testing.assert_close(again(features), network(features), atol=0.05, rtol=0.05)
+
+
+def test_no_corpus_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="synth speech"):
+        SpeechCorpus(tmp_path)
+
+
+def test_plain_powers_give_the_features_of_the_sound():
+    wave = 0.1 * torch.randn(20_000, generator=torch.Generator().manual_seed(1))
+    features = plain(power_spectra(wave)[None], MelConfig())[0]
+    torch.testing.assert_close(features, log_mel(wave, MelConfig()))
+
+
+def test_changes_stay_speech_like_and_repeat():
+    wave = 0.1 * torch.randn(48_000, generator=torch.Generator().manual_seed(1))
+    power = power_spectra(wave)[None].repeat(8, 1, 1)
+    results = [
+        augment(
+            power,
+            AugmentConfig(),
+            MelConfig(),
+            generator=torch.Generator().manual_seed(s),
+        )
+        for s in (0, 0, 1)
+    ]
+    assert torch.equal(results[0], results[1])
+    assert not torch.equal(results[0], results[2])
+    assert torch.isfinite(results[0]).all()
+    assert 0.2 < results[0].mean() < 4
+    # Eight copies of one sound are eight different recordings.
+    assert (results[0][0] - results[0][1]).abs().mean() > 0.05
+
+
+def test_nothing_changes_where_nothing_may():
+    off = AugmentConfig(
+        warp=0.0,
+        equaliser_db=0.0,
+        band_chance=0.0,
+        room_chance=0.0,
+        noise_chance=0.0,
+        babble_chance=0.0,
+        masks=0,
+    )
+    wave = 0.1 * torch.randn(48_000, generator=torch.Generator().manual_seed(1))
+    power = power_spectra(wave)[None]
+    changed = augment(power, off, MelConfig(), generator=torch.Generator())
+    # Only the level differs, which the features do not show after a moment.
+    same = plain(power, MelConfig())
+    torch.testing.assert_close(changed[:, 50:], same[:, 50:], atol=0.02, rtol=0.02)
