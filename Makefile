@@ -1,10 +1,11 @@
 # make test: everything CI checks. make demo: the product on the bundled speaker.
+# make bench: the regression board; fails when a headline falls.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := $(if $(filter cuda,$(TORCH)),,-c constraints-cpu.txt)
 
-.PHONY: install test lint demo clean
+.PHONY: install test lint demo bench clean
 
 install: $(VENV)/.installed
 
@@ -24,6 +25,9 @@ test: lint
 
 demo: install
 	$(BIN)/talk3d demo -o demo
+
+bench: install
+	OMP_NUM_THREADS=2 $(BIN)/python benchmarks/board.py -o build/bench
 
 clean:
 	rm -rf $(VENV) demo build dist

@@ -1,8 +1,6 @@
 """Outside systems: the example runs, and what fails says so."""
 
 import json
-import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,19 +14,14 @@ EXAMPLE = Path(__file__).parents[2] / "benchmarks/adapters"
 
 def _adapter(folder: Path, script: str) -> Adapter:
     (folder / "run.py").write_text(script)
-    words = [sys.executable, "run.py", "{given}", "{out}"]
+    words = ["{python}", "run.py", "{given}", "{out}"]
     (folder / "mine.toml").write_text(f'name = "mine"\ncommand = {json.dumps(words)}')
     return load_adapter(str(folder / "mine.toml"))
 
 
 def test_the_example_fills_every_shot(tmp_path):
     task = turning_task(tmp_path)
-    shutil.copy(EXAMPLE / "still.py", tmp_path)
-    text = (
-        (EXAMPLE / "still.toml").read_text().replace('"python"', f'"{sys.executable}"')
-    )
-    (tmp_path / "still.toml").write_text(text)
-    adapter = load_adapter(str(tmp_path / "still.toml"))
+    adapter = load_adapter(str(EXAMPLE / "still.toml"))
     run_adapter(adapter, task.given, task.row(adapter.name))
     picture = folder_row(task.row("still"), task)(0)
     assert picture.shape == (SIZE, SIZE, 4)

@@ -3,10 +3,11 @@
 An adapter is a TOML file::
 
     name = "still"                       # row in the tables
-    command = ["python", "still.py", "{given}", "{out}"]
+    command = ["{python}", "still.py", "{given}", "{out}"]
     minutes = 600                        # time limit; optional
 
-The command runs in the file's folder. ``{given}`` is replaced by the folder it may
+The command runs in the file's folder. ``{python}`` is replaced by the Python that runs
+the benchmark, ``{given}`` is replaced by the folder it may
 read (``video.mp4``, ``audio.wav``, ``cameras.json``, ``driving.safetensors``; see
 ``talk3d.benchmark.task``), ``{out}`` by the folder it must fill: for every entry of
 ``shots`` in ``cameras.json`` one PNG of that name, RGB on 0.5 grey or RGBA, and where
@@ -16,6 +17,7 @@ it knows the depth a NumPy file of that name.
 from __future__ import annotations
 
 import subprocess
+import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +97,11 @@ def run_adapter(adapter: Adapter, given: Path, out: Path) -> None:
         RuntimeError: It failed, or took too long; the message ends with what it said.
     """
     out.mkdir(parents=True, exist_ok=True)
-    places = {"{given}": str(given.resolve()), "{out}": str(out.resolve())}
+    places = {
+        "{python}": sys.executable,
+        "{given}": str(given.resolve()),
+        "{out}": str(out.resolve()),
+    }
     words = list(adapter.command)
     for mark, place in places.items():
         words = [word.replace(mark, place) for word in words]
