@@ -24,7 +24,7 @@ _EMOTIONS: tuple[dict[str, float], ...] = (
     {"mouthSmile": 0.6, "mouthUpperUp": 0.3, "cheekSquint": 0.5, "jawOpen": 0.15},
     {"mouthFrown": 0.8, "browInnerUp": 0.6, "mouthShrugLower": 0.4},
     {"browDown": 0.9, "noseSneer": 0.4, "mouthPress": 0.5, "eyeSquint": 0.3},
-    {"browInnerUp": 0.8, "browOuterUp": 0.8, "eyeWide": 0.6, "jawOpen": 0.25},
+    {"browInnerUp": 0.8, "browOuterUp": 0.8, "eyeWide": 0.35, "jawOpen": 0.25},
     {"noseSneer": 0.8, "mouthUpperUp": 0.4, "browDown": 0.4, "cheekSquint": 0.3},
 )
 _BROWS = ("browInnerUp", "browDown", "browOuterUp", "eyeSquint", "eyeWide")

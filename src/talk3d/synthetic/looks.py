@@ -290,7 +290,7 @@ def _draw_eyes(generator: np.random.Generator, *, woman: bool, melanin: float) -
         pupil=generator.uniform(0.28, 0.42),
         iris_radius=generator.uniform(0.66, 0.72),
         lashes=generator.uniform(0.8, 1.05) if woman else generator.uniform(0.5, 0.8),
-        resting_blink=generator.uniform(-0.36, 0.0),
+        resting_blink=generator.uniform(-0.28, 0.03),
     )
 
 

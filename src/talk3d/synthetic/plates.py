@@ -41,7 +41,7 @@ def draw_plate(
 def _studio(generator: np.random.Generator, side: int) -> np.ndarray:
     """Return a paper wall with a pool of light."""
     tone = np.exp(generator.uniform(np.log(0.03), np.log(0.5)))
-    colour = tone * np.exp(generator.normal(0, 0.12, 3))
+    colour = tone * np.exp(generator.normal(0, 0.09, 3))
     y, x = np.mgrid[0:side, 0:side] / side
     centre = generator.uniform(0.2, 0.8, 2)
     far = np.hypot(x - centre[0], y - centre[1])
@@ -52,7 +52,7 @@ def _studio(generator: np.random.Generator, side: int) -> np.ndarray:
 def _room(generator: np.random.Generator, side: int) -> np.ndarray:
     """Return walls, furniture, perhaps a window and lamps."""
     wall = np.exp(generator.uniform(np.log(0.05), np.log(0.4)))
-    colour = wall * np.exp(generator.normal(0, 0.1, 3) + _WARM)
+    colour = wall * np.exp(generator.normal(0, 0.05, 3) + _WARM)
     image = np.ones((side, side, 3)) * colour
     image *= np.linspace(*generator.uniform(0.6, 1.3, 2), side)[None, :, None]
     for _ in range(generator.integers(3, 9)):
@@ -60,7 +60,7 @@ def _room(generator: np.random.Generator, side: int) -> np.ndarray:
         w = int(generator.integers(side // 12, side // 2))
         h = int(w * generator.uniform(0.6, 3.0))
         tone = wall * np.exp(generator.normal(-0.5, 0.6))
-        shade = tone * np.exp(generator.normal(0, 0.18, 3))
+        shade = tone * np.exp(generator.normal(0, 0.09, 3))
         image[max(y, 0) : max(y + h, 0), max(x, 0) : max(x + w, 0)] = shade
     if generator.random() < 0.4:
         x, w = generator.integers(-side // 8, side), generator.integers(side // 5, side)
