@@ -21,7 +21,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from talk3d.checkpoint import write_atomically
 from talk3d.dataset import Subject
@@ -30,7 +29,7 @@ from talk3d.eg3d.generator import Generator, Rendering, load_generator
 from talk3d.eg3d.train import LINEAR_RATE, parameter_groups
 from talk3d.frames import FrameBatch, FrameStore
 from talk3d.guard import GUARD_POINTS, Guard
-from talk3d.losses import laplacian_loss, texture_loss, weighted_l1
+from talk3d.objective import picture_terms, raw_error
 from talk3d.pace import Pace, paces
 from talk3d.person import Drive, Person, average_person, person_from_state, person_state
 from talk3d.precision import body_precision
@@ -64,8 +63,6 @@ class PersonalizeConfig:
     """Adam step size of the planes' detail."""
     drive_learning_rate: float = 3e-3
     """Adam step size of the map from lips and lids to the generator's conditions."""
-    feature_weight: float = 5.0
-    """Added to the weight of 1 where eyes and mouth are."""
     guard: float = 0.5
     """Weight that holds unseen sides to the inverted prior."""
     texture: float = 0.7
@@ -191,7 +188,7 @@ def _invert_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> Non
     batch = store.draw(config.invert_frames, generator=chance)
     view = _render(run.person, batch, config, chance)
     terms = {
-        "raw": _raw_error(view, batch, config),
+        "raw": raw_error(view.rendering.picture(), batch),
         "prior": 1e-3 * _code_energy(run.person),
         "offset": 0.05 * run.person.offset.square().mean(),
     }
@@ -204,7 +201,7 @@ def _coarse_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> Non
     batch = store.draw(config.tune_frames, generator=chance)
     view = _render(run.person, batch, config, chance)
     terms = {
-        "raw": _raw_error(view, batch, config),
+        "raw": raw_error(view.rendering.picture(), batch),
         "guard": _strayed(run, config, chance),
     }
     _descend(run, terms)
@@ -217,14 +214,9 @@ def _tune_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> None:
     view = _render(run.person, batch, config, chance)
     with body_precision(config.half):
         result = run.person.generator.upsample(view.rendering, view.w)
-    truth, weight = batch.premultiplied(), _weight(batch, config)
-    terms = {
-        "raw": _raw_error(view, batch, config),
-        "colour": weighted_l1(result, truth, weight),
-        "detail": laplacian_loss(result[:, :3], truth[:, :3], weight),
-        "texture": config.texture * texture_loss(result[:, :3], truth[:, :3], weight),
-        "guard": _strayed(run, config, chance),
-    }
+    raw = view.rendering.picture()
+    terms = picture_terms(result, raw, batch, texture=config.texture)
+    terms["guard"] = _strayed(run, config, chance)
     _descend(run, terms)
 
 
@@ -249,19 +241,6 @@ def _render(
     samples = Sampling(*config.samples, generator=chance)
     rendering = person.generator.render(planes, batch.camera, samples, neck=batch.neck)
     return _View(w, planes, rendering)
-
-
-def _raw_error(view: _View, batch: FrameBatch, config: PersonalizeConfig) -> Tensor:
-    """Compare the rendered picture with the shrunken truth."""
-    raw = view.rendering.picture()
-    size = (raw.shape[-1], raw.shape[-1])
-    truth = functional.interpolate(batch.premultiplied(), size=size, mode="area")
-    weight = functional.interpolate(_weight(batch, config), size=size, mode="area")
-    return weighted_l1(raw, truth, weight)
-
-
-def _weight(batch: FrameBatch, config: PersonalizeConfig) -> Tensor:
-    return 1 + config.feature_weight * torch.maximum(batch.mouth, batch.eyes)
 
 
 def _strayed(run: _Run, config: PersonalizeConfig, chance: torch.Generator) -> Tensor:

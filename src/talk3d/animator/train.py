@@ -20,7 +20,6 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from talk3d.animator.model import Animator, AnimatorConfig, DrivingBatch
 from talk3d.animator.moving import Moving
@@ -29,10 +28,10 @@ from talk3d.animator.unet import UNetConfig
 from talk3d.checkpoint import write_atomically
 from talk3d.dataset import Subject
 from talk3d.eg3d.depths import Sampling
-from talk3d.frames import FrameBatch, FrameStore, driving_signals
+from talk3d.frames import FrameStore, driving_signals
 from talk3d.guard import GUARD_POINTS, Guard
 from talk3d.lips import lip_space, seen_lips
-from talk3d.losses import laplacian_loss, texture_loss, weighted_l1
+from talk3d.objective import picture_terms
 from talk3d.pace import paces
 from talk3d.person import Person, enlarged
 from talk3d.precision import body_precision
@@ -57,10 +56,6 @@ class AnimatorTrainConfig:
     """Adam step size of decoder and super-resolution."""
     detail_learning_rate: float = 5e-3
     """Adam step size of the person's detail."""
-    mouth_weight: float = 5.0
-    """Added to the weight of 1 where the mouth is."""
-    eye_weight: float = 5.0
-    """Added to the weight of 1 where the eyes are."""
     texture: float = 0.7
     """Weight of the local strength of detail."""
     guard: float = 0.5
@@ -220,33 +215,12 @@ def _step(
     rendering = generator.render(planes, batch.camera, samples, neck=batch.neck)
     with body_precision(config.half):
         result = generator.upsample(rendering, w)
-    truth, weight = batch.premultiplied(), _weight(batch, config)
-    shown, wanted = result[:, :3], truth[:, :3]
+    raw = rendering.picture()
+    terms = picture_terms(result, raw, batch, texture=config.texture)
     strayed = run.guard.loss(generator, run.identity(), GUARD_POINTS, chance=chance)
-    terms = {
-        "raw": _raw_error(rendering.picture(), batch, config),
-        "colour": weighted_l1(result, truth, weight),
-        "detail": laplacian_loss(shown, wanted, weight),
-        "texture": config.texture * texture_loss(shown, wanted, weight),
-        "guard": config.guard * strayed,
-    }
+    terms["guard"] = config.guard * strayed
     _descend(run, terms)
     return terms
-
-
-def _raw_error(
-    raw: Float[Tensor, "batch 4 rows columns"],
-    batch: FrameBatch,
-    config: AnimatorTrainConfig,
-) -> Tensor:
-    size = (raw.shape[-2], raw.shape[-1])
-    truth = functional.interpolate(batch.premultiplied(), size=size, mode="area")
-    weight = functional.interpolate(_weight(batch, config), size=size, mode="area")
-    return weighted_l1(raw, truth, weight)
-
-
-def _weight(batch: FrameBatch, config: AnimatorTrainConfig) -> Tensor:
-    return 1 + config.mouth_weight * batch.mouth + config.eye_weight * batch.eyes
 
 
 def _descend(run: _Run, terms: dict[str, Tensor]) -> None:

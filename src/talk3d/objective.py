@@ -1,0 +1,70 @@
+"""What pictures of a person are judged by while it is fitted.
+
+Comes in: rendered pictures and the frames they should be. Goes out: loss terms. Colour
+and matte are premultiplied. Eyes and mouth count more. On the outline, where a pixel
+holds person and background in unknown parts, colour counts little: a face that is
+painted dark at its outline shows a dark line when seen from the side.
+"""
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from talk3d.frames import FrameBatch
+from talk3d.losses import laplacian_loss, texture_loss, weighted_l1
+
+__all__ = ["picture_terms", "raw_error"]
+
+_FEATURE_WEIGHT = 5.0
+"""Added to the weight of 1 where eyes and mouth are."""
+_OUTLINE_WEIGHT = 0.1
+_OUTLINE_REACH = 5
+
+
+def picture_terms(
+    result: Float[Tensor, "batch 4 size size"],
+    raw: Float[Tensor, "batch 4 low low"],
+    batch: FrameBatch,
+    *,
+    texture: float,
+) -> dict[str, Tensor]:
+    """Return the loss terms of final pictures and of the raw ones they come from.
+
+    Args:
+        result: premultiplied colour and matte, -1 to 1.
+        raw: the same, of the rendered features.
+        batch: the frames.
+        texture: weight of the local strength of detail.
+    """
+    truth, weight = batch.premultiplied(), _weight(batch)
+    shown, wanted = result[:, :3], truth[:, :3]
+    return {
+        "raw": raw_error(raw, batch),
+        "colour": _colour_and_matte(result, truth, weight),
+        "detail": laplacian_loss(shown, wanted, weight),
+        "texture": texture * texture_loss(shown, wanted, weight),
+    }
+
+
+def raw_error(raw: Float[Tensor, "batch 4 low low"], batch: FrameBatch) -> Tensor:
+    """Compare a raw picture with the shrunken frames."""
+    size = (raw.shape[-1], raw.shape[-1])
+    truth = functional.interpolate(batch.premultiplied(), size=size, mode="area")
+    weight = functional.interpolate(_weight(batch), size=size, mode="area")
+    return _colour_and_matte(raw, truth, weight)
+
+
+def _colour_and_matte(result: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """Return the weighted L1 of colour, and the even one of the matte, by channels."""
+    even = weight.new_ones(()).expand_as(weight)
+    colour = weighted_l1(result[:, :3], truth[:, :3], weight)
+    return 0.75 * colour + 0.25 * weighted_l1(result[:, 3:], truth[:, 3:], even)
+
+
+def _weight(batch: FrameBatch) -> Float[Tensor, "batch 1 size size"]:
+    """Return how much the colour of each pixel counts."""
+    reach, pad = _OUTLINE_REACH, _OUTLINE_REACH // 2
+    most = functional.max_pool2d(batch.matte, reach, stride=1, padding=pad)
+    least = -functional.max_pool2d(-batch.matte, reach, stride=1, padding=pad)
+    inner = 1 - (1 - _OUTLINE_WEIGHT) * (most - least)
+    return inner * (1 + _FEATURE_WEIGHT * batch.mouth.maximum(batch.eyes))

@@ -1,0 +1,46 @@
+"""What pictures are judged by: eyes and mouth much, the outline little."""
+
+import torch
+from tests.drawn import write_ball_subject
+
+from talk3d.frames import FrameStore
+from talk3d.objective import picture_terms, raw_error
+
+
+def _batch(tmp_path):
+    return FrameStore(write_ball_subject(tmp_path / "ball"), range(4)).batch([0, 2])
+
+
+def _cost(batch, where):
+    """Return the colour error of a picture that is wrong at one place."""
+    wrong = batch.premultiplied().clone()
+    wrong[:, :3] += 0.5 * where
+    return raw_error(wrong, batch).item()
+
+
+def test_the_truth_costs_nothing(tmp_path):
+    batch = _batch(tmp_path)
+    truth = batch.premultiplied()
+    raw = torch.nn.functional.avg_pool2d(truth, 2)
+    terms = picture_terms(truth, raw, batch, texture=1.0)
+    assert all(value.abs() < 1e-6 for value in terms.values())
+
+
+def test_colour_on_the_outline_counts_little(tmp_path):
+    batch = _batch(tmp_path)
+    plain = (batch.mouth + batch.eyes) == 0
+    middle = torch.nn.functional.avg_pool2d(batch.matte, 5, stride=1, padding=2)
+    outline = ((middle > 0.3) & (middle < 0.7) & plain).float()
+    inside = ((middle > 0.999) & plain).float()
+    each = [_cost(batch, where) / where.sum().item() for where in (outline, inside)]
+    assert each[0] < 0.3 * each[1]
+
+
+def test_the_mouth_counts_six_times(tmp_path):
+    batch = _batch(tmp_path)
+    middle = torch.nn.functional.avg_pool2d(batch.matte, 5, stride=1, padding=2)
+    inside = middle > 0.999
+    mouth = (inside & (batch.mouth > 0)).float()
+    skin = (inside & (batch.mouth.maximum(batch.eyes) == 0)).float()
+    each = [_cost(batch, where) / where.sum().item() for where in (mouth, skin)]
+    assert abs(each[0] / each[1] - 6) < 0.3
