@@ -38,6 +38,8 @@ class Reading:
     """Folder with the face networks; the user's cache if not given."""
     fix_sync: bool = False
     """Shift the sound so that it fits the lips."""
+    silent: bool = False
+    """Take a video without a sound track, for its pictures alone."""
 
 
 _ALL = Reading()
@@ -158,7 +160,7 @@ def preprocess(
 
     agreed = chosen_consent(consent, synthetic=synthetic, name=video.stem)
     config = _preprocess_config(reading)
-    with Progress("interrupted; the same command starts over") as progress:
+    with Progress("interrupted; the same command goes on") as progress:
         run(video, out, config, progress.report, consent=agreed)
     print(f"wrote {out}")
 
@@ -281,6 +283,7 @@ def _preprocess_config(reading: Reading) -> "PreprocessConfig":
         offline=reading.offline,
         models_dir=reading.face_models,
         fix_sync=reading.fix_sync,
+        silent=reading.silent,
     )
 
 

@@ -24,6 +24,7 @@ _LEAST_FACE, _GOOD_FACE = 90.0, 140.0
 _LEAST_SPEECH = 15.0
 _LATE = 0.06
 _LEAST_TALK = 2.0
+_CLIPPED = 0.1
 _LIP_CONTRAST = 4.0
 """Lab units by which lips must differ from skin to judge by them."""
 _LIP_LOST = 0.4
@@ -208,12 +209,16 @@ def inspect_sound(hearing: Hearing | None) -> list[Finding]:
         return [Finding("sound", "warning", text)]
     findings = []
     seconds = hearing.speech
-    text = f"Speech is heard for {seconds:.1f} s."
-    level = "good" if seconds >= _LEAST_SPEECH else "warning"
-    findings.append(Finding("speech", level, text, seconds))
+    findings.append(_speech(seconds))
     if hearing.gap_db < 15 and seconds > 1:
         text = f"Noise lies only {hearing.gap_db:.0f} dB below the speech."
         findings.append(Finding("noise", "warning", text, hearing.gap_db))
+    if hearing.clipped > _CLIPPED:
+        text = (
+            "The sound is clipped (its loud parts are cut off): record again with less"
+            " gain."
+        )
+        findings.append(Finding("clipping", "warning", text, hearing.clipped))
     if hearing.music > 0.3:
         text = "Steady tones run through the sound: there seems to be music."
         findings.append(Finding("music", "warning", text, hearing.music))
@@ -225,6 +230,18 @@ def inspect_sound(hearing: Hearing | None) -> list[Finding]:
         findings.append(Finding("other voice", "warning", text, hearing.elsewhere))
     findings.append(_timing(hearing))
     return findings
+
+
+def _speech(seconds: float) -> Finding:
+    if seconds < 0.5:
+        text = (
+            "No speech is heard: the avatar cannot learn to speak from silence, record"
+            " someone who talks."
+        )
+        return Finding("speech", "warning", text, seconds)
+    text = f"Speech is heard for {seconds:.1f} s."
+    level = "good" if seconds >= _LEAST_SPEECH else "warning"
+    return Finding("speech", level, text, seconds)
 
 
 def _timing(hearing: Hearing) -> Finding:

@@ -16,7 +16,7 @@ from scipy.signal import stft
 from talk3d.audio import MelConfig, voice_activity
 from talk3d.sync import Offset, sound_offset
 
-__all__ = ["Hearing", "hear", "lip_gap", "tone_share"]
+__all__ = ["Hearing", "clipped_share", "hear", "lip_gap", "tone_share"]
 
 _RATE = 16_000
 _FPS = 25.0
@@ -40,6 +40,8 @@ class Hearing:
     """Part of the time in which steady tones sound."""
     elsewhere: float
     """Seconds of speech while the lips rest."""
+    clipped: float
+    """Part of the loud samples (above half of the peak) that are at the peak."""
     offset: Offset
     """How late the sound comes against the lips."""
     corrected: bool
@@ -61,6 +63,7 @@ def hear(
         gap_db=_level_gap(wave, voice),
         music=tone_share(wave),
         elsewhere=_speech_at_rest(gap, voice),
+        clipped=clipped_share(wave),
         offset=offset,
         corrected=fix_sync and offset.sure,
     )
@@ -100,6 +103,18 @@ def _speech_at_rest(
     # Only stretches of a second count: short rests belong to any speech.
     long = maximum_filter1d((uniform_filter1d(both, 25) > 0.99).astype(float), 25)
     return float((long * both).sum() / _FPS)
+
+
+def clipped_share(wave: Float[np.ndarray, " samples"]) -> float:
+    """Return which part of the loud samples stands at the very peak.
+
+    A clean recording comes near its peak now and then; a clipped one stays there.
+    Samples within 1 % of the peak count as at it, those above half of it as loud.
+    """
+    size = np.abs(wave)
+    peak = float(size.max(initial=0.0))
+    loud = int((size > 0.5 * peak).sum())
+    return float((size > 0.99 * peak).sum()) / loud if peak > 0 and loud else 0.0
 
 
 def tone_share(wave: Float[np.ndarray, " samples"]) -> float:

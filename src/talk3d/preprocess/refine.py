@@ -29,7 +29,7 @@ __all__ = ["refine_track"]
 _Grey = UInt8[np.ndarray, "size size"]
 _Loader = Callable[[int], tuple[UInt8[np.ndarray, "size size 3"], _Grey]]
 
-_KEYS = (3, 8)
+_KEYS = (3, 6)
 _KEY_STEP = np.radians(7.0)
 _NEAREST = 3
 _CORNERS = 140
@@ -261,8 +261,12 @@ def _follow(keys: list[_Key], track: HeadTrack, crop: Crop, load: _Loader) -> Si
             found, good = _flow(keys[k], picture, frame, track, crop)
             places[frame, columns] = found
             seen[frame, columns] = good
+    # In place: for a long video this is the largest array.
+    places += 0.5
+    places /= crop.scale
+    places += np.array([crop.x, crop.y], np.float32)
     return Sightings(
-        (places + 0.5) / crop.scale + np.array([crop.x, crop.y]),
+        places,
         seen,
         np.concatenate([key.points for key in keys]),
         np.concatenate([key.spread for key in keys]),

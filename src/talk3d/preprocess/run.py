@@ -40,6 +40,7 @@ from talk3d.preprocess.crop import (
 from talk3d.preprocess.eyes import blinks, gaze_angles
 from talk3d.preprocess.fit import PoseConfig
 from talk3d.preprocess.hearing import Hearing, hear
+from talk3d.preprocess.intake import check_disk, check_video, clean_folder
 from talk3d.preprocess.matte import (
     PlateMaker,
     calm_masks,
@@ -92,6 +93,8 @@ class PreprocessConfig:
     """Folder with the face networks; None for the user's cache."""
     fix_sync: bool = False
     """Shift the sound so that it fits the lips."""
+    silent: bool = False
+    """Take a video without a sound track, for its pictures alone."""
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -129,12 +132,26 @@ def preprocess(
     Raises:
         FileNotFoundError: There is no such video, or the face networks are absent.
         ValueError: The video cannot be used; the message says why.
+        OSError: The folder cannot be written, or too little disk space is left.
     """
     config = config or PreprocessConfig()
-    info = probe_video(video)
+    info = check_video(video, start=config.start, end=config.end, silent=config.silent)
+    frames = FPS * (min(info.seconds, config.end or info.seconds) - config.start)
+    check_disk(out, frames=frames, size=config.size)
     nets = FaceNets(model_files(config.models_dir, offline=config.offline))
+    with clean_folder(out):
+        _write_subject(video, out, config, info, nets, progress)
+
+
+def _write_subject(
+    video: Path,
+    out: Path,
+    config: PreprocessConfig,
+    info: VideoInfo,
+    nets: FaceNets,
+    progress: Callable[[str, float], None],
+) -> None:
     digest = file_sha256(video)
-    out.mkdir(parents=True, exist_ok=True)
     recording = _first_pass(video, out, config, nets, digest, progress)
     span = choose_span(recording, config.face)
     progress("camera", 0.0)
