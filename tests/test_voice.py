@@ -3,7 +3,9 @@
 import numpy as np
 import torch
 
-from talk3d.voice import fit_voice
+from talk3d.synthetic.articulation import articulate, split_phonemes
+from talk3d.synthetic.speech import bundled_speech
+from talk3d.voice import Voice, fit_voice
 
 RATE, FPS, SECONDS = 16_000, 25.0, 12
 
@@ -57,3 +59,42 @@ def test_a_moment_does_not_depend_on_the_others():
     together = voice.lips(wave, times)[100:101]
     alone = voice.lips(wave, times[100:101])
     torch.testing.assert_close(together, alone)
+
+
+def test_late_sound_is_found_and_speech_in_time_is_not_shifted():
+    """The bundled speech, its own mouth, and the same sound moved by 80 ms."""
+    speech = bundled_speech()
+    times = np.arange(int(speech.seconds * FPS)) / FPS + 0.02
+    weights = articulate(split_phonemes(speech.phonemes), times)
+    lips = 10 * weights[:, weights.std(0) > 0.02]
+    late = np.pad(speech.wave, (1280, 0))[: len(speech.wave)]
+    first, told = fit_voice(speech.wave, times, lips)
+    second, _ = fit_voice(late, times, lips)
+    assert abs(float(first.delay)) <= 0.02
+    assert abs(float(second.delay) - float(first.delay) - 0.08) <= 0.021
+    # Known speech: the held-out mouth follows closely.
+    assert ((told - lips) ** 2).sum() < 0.5 * ((lips - lips.mean(0)) ** 2).sum()
+    replayed = second.lips(late, times).numpy()
+    in_time = second.in_time().lips(speech.wave, times).numpy()
+    assert np.corrcoef(replayed.ravel(), in_time.ravel())[0, 1] > 0.9
+
+
+def test_a_few_grimaces_do_not_bend_the_rest():
+    wave, times, lips = _talk(0)
+    bent = lips.copy()
+    bent[40:52] += 30.0
+    calm, _ = fit_voice(wave, times, lips)
+    wild, _ = fit_voice(wave, times, bent)
+    other, moments, truth = _talk(1)
+    errors = [
+        ((voice.lips(other, moments).numpy() - truth) ** 2).mean()
+        for voice in (calm, wild)
+    ]
+    assert errors[1] < 1.5 * errors[0]
+
+
+def test_a_voice_survives_its_state():
+    wave, times, lips = _talk(0)
+    voice, _ = fit_voice(wave, times, lips)
+    again = Voice(**voice.state())
+    torch.testing.assert_close(again.lips(wave, times), voice.lips(wave, times))

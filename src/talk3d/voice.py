@@ -2,13 +2,14 @@
 
 Comes in: the sound of a recording and the lip shapes of its frames. Goes out: a linear
 map from what is heard around a moment to the lips, with which other sound is turned
-into lips. What is heard: the embedding and the mouth of a network that knows speech
-(``talk3d.speech``), and cepstra, which know this microphone.
+into lips. Two listeners are mixed: one hears the embedding and the mouth of a network
+that knows speech (``talk3d.speech``), and cepstra; the other bare log-mel bands, which
+know this microphone and this throat only.
 
 Seconds of a person are few, and faces smile and turn while they talk. So slow changes
 of the lips (over a second) are taken out before the fit, frames that fit badly count
-little, the mean is a median, and the ridge and the delay of the sound are chosen by
-cross-validation over stretches of time.
+little, the mean is a median, and the ridges, the mixture and the delay of the sound are
+chosen by cross-validation over stretches of time.
 """
 
 import itertools
@@ -29,9 +30,13 @@ __all__ = ["Voice", "fit_voice"]
 
 _CEPSTRA = 13
 _HEARD_OFFSETS = (-0.12, -0.06, 0.0, 0.06, 0.12)
-_CEPSTRA_OFFSETS = tuple(np.arange(-0.28, 0.281, 0.04))
+_SOUND_OFFSETS = tuple(np.arange(-0.28, 0.281, 0.04))
 _CEPSTRA_SHARE = 0.5
 """Scale of the cepstra against the heard parts: they know less of strangers' lips."""
+_BARE_SHARES = (0.0, 0.25, 0.5)
+"""How much the bare listener may have to say."""
+_MIX_GAIN = 0.005
+"""It says nothing if it does not explain this share more."""
 _RIDGES = 10.0 ** np.arange(-2.0, 3.1, 0.5)
 _DELAYS = tuple(np.arange(-4, 9) / 50)
 _DELAY_GAIN = 0.01
@@ -110,18 +115,33 @@ def fit_voice(
     features = _heard(wave, times + delay)
     mean, spread = _standard(features)
     standard = (features - mean) / spread
-    slow = max(1.0, _SLOW_SECONDS / float(np.median(np.diff(times))))
-    told, gains = _held_out(standard, lips, slow)
-    best = int(gains.argmax())
-    weight, bias = _robust(standard, lips, slow, _RIDGES[best])
+    slow = _slow_frames(times)
+    knowing = _knowing_numbers()
+    fits, tolds = [], []
+    for part in (standard[:, :knowing], standard[:, knowing:]):
+        told, gains = _held_out(part, lips, slow)
+        best = int(gains.argmax())
+        fits.append(_robust(part, lips, slow, _RIDGES[best]))
+        tolds.append(told[best])
+    mixed = [(1 - share) * tolds[0] + share * tolds[1] for share in _BARE_SHARES]
+    gained = np.array([_gain(told, lips, slow) for told in mixed])
+    chosen = int(gained.argmax()) if gained.max() > gained[0] + _MIX_GAIN else 0
+    shares = (1 - _BARE_SHARES[chosen], _BARE_SHARES[chosen])
+    weight = np.concatenate([s * w for s, (w, _) in zip(shares, fits, strict=True)])
+    bias = sum(s * b for s, (_, b) in zip(shares, fits, strict=True))
     parts = (mean, spread, weight, bias, delay)
     voice = Voice(*(torch.from_numpy(np.asarray(p, np.float32)) for p in parts))
-    return voice, told[best].astype(np.float32)
+    return voice, mixed[chosen].astype(np.float32)
+
+
+def _slow_frames(times: np.ndarray) -> float:
+    """Return how many frames a slow change takes."""
+    return max(1.0, _SLOW_SECONDS / float(np.median(np.diff(times))))
 
 
 def _delay(wave: np.ndarray, times: np.ndarray, lips: Shapes) -> float:
     """Return by how much the sound is late, judged by the network's mouth alone."""
-    slow = max(1.0, _SLOW_SECONDS / float(np.median(np.diff(times))))
+    slow = _slow_frames(times)
     gains = {}
     for delay in _DELAYS:
         features = _heard_mouth(wave, times + delay)
@@ -136,12 +156,11 @@ def _held_out(
 ) -> tuple[Float[np.ndarray, "ridges frames numbers"], Float[np.ndarray, " ridges"]]:
     """Return for every ridge the lips told by fits on the other stretches of time.
 
-    And by which share of the fast movement they are nearer than still lips.
+    And the gain of each.
     """
     count = len(lips)
     told = np.zeros((len(_RIDGES), *lips.shape))
-    missed, moved = np.zeros(len(_RIDGES)), 0.0
-    edges = np.linspace(0, count, _FOLDS + 1).astype(int)
+    edges = _edges(count)
     gap = round(_GAP_SECONDS * slow / _SLOW_SECONDS)
     index = np.arange(count)
     for start, stop in itertools.pairwise(edges):
@@ -150,13 +169,25 @@ def _held_out(
             far = (index < start) | (index >= stop)
         fits = _fits(features, lips, slow, far)
         told[:, start:stop] = [features[start:stop] @ w + b for w, b in fits]
+    return told, np.array([_gain(row, lips, slow) for row in told])
+
+
+def _edges(count: int) -> np.ndarray:
+    return np.linspace(0, count, _FOLDS + 1).astype(int)
+
+
+def _gain(told: Shapes, lips: Shapes, slow: float) -> float:
+    """Return by which share of the fast movement told lips are nearer than still ones.
+
+    Each held-out stretch is judged by itself.
+    """
+    missed = moved = 0.0
+    for start, stop in itertools.pairwise(_edges(len(lips))):
         truth = lips[start:stop]
-        fast = truth - gaussian_filter1d(truth, slow, axis=0)
-        moved += _length(fast).sum()
-        for k, row in enumerate(told[:, start:stop]):
-            rest = truth - row
-            missed[k] += _length(rest - gaussian_filter1d(rest, slow, axis=0)).sum()
-    return told, 1 - missed / max(moved, 1e-9)
+        rest = truth - told[start:stop]
+        moved += _length(truth - gaussian_filter1d(truth, slow, axis=0)).sum()
+        missed += _length(rest - gaussian_filter1d(rest, slow, axis=0)).sum()
+    return 1 - missed / max(moved, 1e-9)
 
 
 def _fits(
@@ -232,29 +263,39 @@ def _length(rest: Shapes) -> Weights:
     return np.linalg.norm(rest, axis=1)
 
 
-def _standard(features: Features) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and divisor that give each of the three parts its share."""
+def _knowing_numbers() -> int:
+    """Return how many features the first listener has."""
     hearing = shipped_hearing().config
+    cepstra = 2 * _CEPSTRA * len(_SOUND_OFFSETS)
+    return len(_HEARD_OFFSETS) * hearing.width + hearing.mouth + cepstra
+
+
+def _standard(features: Features) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and divisor that give each part its share."""
+    hearing, knowing = shipped_hearing().config, _knowing_numbers()
     heard = len(_HEARD_OFFSETS) * hearing.width
-    cepstra = features.shape[1] - heard - hearing.mouth
-    sizes = np.array([heard, hearing.mouth, cepstra])
-    shares = np.array([1.0, 1.0, _CEPSTRA_SHARE]) / np.sqrt(sizes)
+    cepstra, bare = knowing - heard - hearing.mouth, features.shape[1] - knowing
+    sizes = np.array([heard, hearing.mouth, cepstra, bare])
+    shares = np.array([1.0, 1.0, _CEPSTRA_SHARE, 1.0]) / np.sqrt(sizes)
     deviation = features.std(0)
     floor = 1e-3 + 1e-2 * float(deviation.mean())
     return features.mean(0), (deviation + floor) / np.repeat(shares, sizes)
 
 
 def _heard(wave: np.ndarray, times: np.ndarray) -> Features:
-    """Return embeddings, the mouth and cepstra around moments."""
+    """Return embeddings, the mouth, cepstra and bands around moments."""
     mels = log_mel(torch.from_numpy(np.asarray(wave, np.float32)), MelConfig())
     hearing = shipped_hearing()
     moments = torch.from_numpy(times[:, None] + np.array(_HEARD_OFFSETS))
     heard = hearing.at(mels, moments)
     mouth = hearing.mouth(heard[:, len(_HEARD_OFFSETS) // 2])
     cepstra = np.asarray(dct(mels.numpy(), axis=1, norm="ortho"))[:, :_CEPSTRA]
-    sound = np.concatenate([cepstra, _slope(cepstra)], axis=1)
-    around = _at(sound, times[:, None] + np.array(_CEPSTRA_OFFSETS))
-    parts = (heard.flatten(1).numpy(), mouth.numpy(), around.reshape(len(times), -1))
+    bands = mels.unflatten(1, (-1, 2)).mean(2).numpy()
+    sound = np.concatenate([cepstra, _slope(cepstra), bands], axis=1)
+    around = _at(sound, times[:, None] + np.array(_SOUND_OFFSETS))
+    split = np.split(around, [2 * _CEPSTRA], axis=2)
+    parts = [heard.flatten(1).numpy(), mouth.numpy()]
+    parts += [part.reshape(len(times), -1) for part in split]
     return np.concatenate(parts, axis=1).astype(np.float64)
 
 
