@@ -54,7 +54,8 @@ def _room(generator: np.random.Generator, side: int) -> np.ndarray:
     wall = np.exp(generator.uniform(np.log(0.05), np.log(0.4)))
     colour = wall * np.exp(generator.normal(0, 0.05, 3) + _WARM)
     image = np.ones((side, side, 3)) * colour
-    image *= np.linspace(*generator.uniform(0.6, 1.3, 2), side)[None, :, None]
+    left, right = generator.uniform(0.6, 1.3, 2)
+    image *= np.linspace(left, right, side)[None, :, None]
     for _ in range(generator.integers(3, 9)):
         x, y = generator.integers(-side // 5, side, 2)
         w = int(generator.integers(side // 12, side // 2))

@@ -18,6 +18,7 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -244,7 +245,7 @@ class TalkScene:
         }
 
 
-def _plain(config: TalkConfig) -> dict[str, object]:
+def _plain(config: TalkConfig) -> dict[str, Any]:
     """Return the settings as JSON knows them."""
     sound = None if config.sound is None else config.sound.name
     return asdict(config) | {"sound": sound}
