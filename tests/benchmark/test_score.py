@@ -22,6 +22,7 @@ def test_the_truth_is_equal_to_itself(task):
     truth = scores["truth"]
     assert (truth["matte/psnr"] == 100).all()
     assert (truth["cover/iou"] == 1).all()
+    np.testing.assert_allclose(truth["matte/ssim"], 1.0, atol=1e-6)
     np.testing.assert_allclose(truth["matte/power"], truth["matte/power_truth"])
     assert set(scores) == set(CONTROLS)
 

@@ -4,8 +4,9 @@
 |----------------|--------------------------------------------------------------------|
 | truth          | the wanted picture itself                                          |
 | truth at 64 px | the same, shrunk to 64 px high and back: the blur bar              |
-| nearest frame  | the training frame seen from the nearest direction, moved, turned  |
-|                | and scaled so that the average face in it covers the wanted one    |
+| nearest frame  | the training frame seen from the nearest direction, moved and      |
+|                | turned so that the average face in it lies on the wanted one, and  |
+|                | scaled as the two cameras' focal lengths and distances ask         |
 | mean frame     | the mean of 24 training frames, each moved likewise                |
 
 All are RGBA; frames carry their matte.
@@ -101,14 +102,24 @@ class _Frames:
         size = self._task.size
         own = self._placed(self._labels[frame]) * size - 0.5
         goal = self._placed(self._cameras[shot]) * size - 0.5
-        picture = np.dstack([self._subject.frame(frame), self._subject.matte(frame)])
-        return cv2.warpAffine(
-            _premultiplied(picture), similarity(own, goal), (size, size)
+        scale = _magnification(self._cameras[shot]) / _magnification(
+            self._labels[frame]
         )
+        turn = similarity(own, goal)[:, :2]
+        # The fitted scale would shrink with the width of a face in profile.
+        turn *= scale / np.sqrt(np.linalg.det(turn))
+        matrix = np.c_[turn, goal.mean(0) - turn @ own.mean(0)]
+        picture = np.dstack([self._subject.frame(frame), self._subject.matte(frame)])
+        return cv2.warpAffine(_premultiplied(picture), matrix, (size, size))
 
     def _placed(self, label: Float[np.ndarray, " 25"]) -> Float[np.ndarray, "478 2"]:
         place, _ = project(torch.from_numpy(self._face), torch.from_numpy(label))
         return place.numpy()
+
+
+def _magnification(label: Float[np.ndarray, " 25"]) -> float:
+    """Return picture widths per world unit at the head."""
+    return float(label[16] / np.linalg.norm(label[[3, 7, 11]]))
 
 
 def _premultiplied(

@@ -176,7 +176,9 @@ class _Judge:
             scores[f"{name}/power"] = metrics.masked_mean(power, core)
             scores[f"{name}/power_truth"] = metrics.masked_mean(self._power, core)
         scores["matte/ssim"] = structure.ssim(
-            metrics.on_grey(codes, self._person), self._truth, mask=self._person
+            metrics.on_grey(codes, self._person),
+            metrics.on_grey(self._truth, self._person),
+            mask=self._person,
         )
         covered = matte_mask(picture[..., 3])
         both, either = covered & self._person, covered | self._person

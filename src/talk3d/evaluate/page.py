@@ -50,6 +50,7 @@ def _pictures(region: str, where: str) -> dict[str, Metric]:
         f"{region}/mae": Metric(f"mean error {where}, 0..1", "MAE", "lower", 4),
         f"{region}/ssim": Metric(f"SSIM {where}", "SSIM", "higher", 3),
         f"{region}/ms_ssim": Metric(f"MS-SSIM {where}", "MS-SSIM", "higher", 3),
+        f"{region}/lpips": Metric(f"LPIPS {where}", "LPIPS", "lower", 3),
         f"{region}/sharpness": Metric(f"sharpness {where}", "sharp", "one", 2),
     }
 
@@ -66,6 +67,11 @@ METRICS: Mapping[str, Metric] = {
     **_pictures("mouth", "of the mouth"),
     **_pictures("eyes", "of the eyes"),
     "eyes/opening": Metric("eye opening, eye widths", "opening", "none", 3),
+    "eyes/blink_rate": Metric("blinks per minute", "blinks", "none", 1),
+    "eyes/blink_error": Metric("blinks without a partner", "blink err", "lower", 2),
+    "lips/silence_motion": Metric(
+        "lip motion in pauses ÷ truth's", "quiet", "lower", 2
+    ),
     "eyes/opening_error": Metric("eye opening error", "lid err", "lower", 3),
     "face/jitter": Metric("jitter ÷ truth's", "jitter", "lower", 2),
     "face/found": Metric("share of frames with a face", "found", "higher", 2),
@@ -112,6 +118,9 @@ _GLOSSARY = {
     "two mouths is shut.",
     "jitter": "mean second difference of the landmarks over time, divided by the "
     "truth's.",
+    "blinks": "per minute; err: share of blinks of either clip without one of the "
+    "other within 0.2 s.",
+    "quiet": "how fast the lips move in pauses of the sound, divided by the truth's.",
     "sound": "by how many seconds the sound comes after the lips; read it only where "
     "its confidence is above 0.4.",
     "nearest frame": "the training frame most alike in pose and blink; (sound): of the "

@@ -21,6 +21,7 @@ from talk3d.evaluate.align import Lag, Place
 from talk3d.evaluate.controls import Row
 from talk3d.evaluate.material import Shots
 from talk3d.evaluate.page import write_page
+from talk3d.evaluate.perceptual import load_lpips
 from talk3d.evaluate.points import face_scale, lip_distance
 from talk3d.evaluate.report import (
     DELIVERED,
@@ -54,6 +55,8 @@ class EvaluateConfig:
     """Folder with the face networks; None takes the cached ones."""
     offline: bool = True
     """Never fetch the face networks."""
+    lpips: tuple[Path, Path] | None = None
+    """The user's weights of AlexNet and of LPIPS; None leaves LPIPS out."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
@@ -111,6 +114,7 @@ class _Session:
         self._notes: list[str] = []
         self._missing: dict[str, str] = {}
         self._nets = self._open_nets()
+        self._lpips = None if config.lpips is None else load_lpips(*config.lpips)
         truth = material.open_truth(reference, scratch, part=config.part)
         clip = material.decode(result, scratch / "result.rgb", fps=truth.fps)
         self._clip, self._whole = clip, truth
@@ -187,6 +191,9 @@ class _Session:
                 f"The result is {width} x {height} pixels and was scaled to the "
                 f"reference's {truth.size[0]} x {truth.size[1]}."
             )
+        if self._lpips is None:
+            self._missing["LPIPS"] = "no weights were given"
+        self._missing["FID, KID, identity"] = "no feature network was given"
         if truth.wave is None:
             self._missing["sound-to-lips offset"] = "the reference has no sound"
         if truth.subject is None:
@@ -271,8 +278,12 @@ class _Session:
         self._frames = scores.picture_scores(
             self._rows, truth, moments=moments, landmarks=known
         )
-        for label, _ in self._rows:
+        for label, shots in self._rows:
             clip: dict[str, float] = {}
+            if self._lpips is not None:
+                self._frames[label] |= scores.perceptual_scores(
+                    shots, truth, moments=moments, model=self._lpips
+                )
             if track is not None:
                 points, clip = scores.landmark_scores(
                     self._tracks[label], track, fps=truth.fps, wave=truth.wave

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from talk3d.evaluate import metrics, points, structure
+from talk3d.evaluate import blinks, metrics, points, structure
 from talk3d.evaluate.material import Shots, Truth
-from talk3d.evaluate.regions import region_masks, shrink
+from talk3d.evaluate.perceptual import Lpips
+from talk3d.evaluate.regions import matte_mask, region_masks, shrink
 from talk3d.face import FaceNets, FaceTracker
 from talk3d.sync import sound_offset
 
@@ -27,6 +28,7 @@ __all__ = [
     "PerFrame",
     "Score",
     "landmark_scores",
+    "perceptual_scores",
     "picture_scores",
     "summarise",
     "track",
@@ -94,6 +96,26 @@ def picture_scores(
     return collected
 
 
+def perceptual_scores(
+    shots: Shots, truth: Truth, *, moments: Sequence[int], model: Lpips
+) -> PerFrame:
+    """Measure LPIPS of a row: the whole picture, and where known the person on grey."""
+    found: PerFrame = {}
+    unknown = np.full(len(moments), np.nan)
+    for place, moment in enumerate(moments):
+        own, other = _codes(shots(moment)), _codes(truth.frame(moment))
+        pairs = {"full": (own, other)}
+        if truth.matte is not None:
+            person = matte_mask(truth.matte(moment))
+            pairs["matte"] = (
+                metrics.on_grey(own, person), metrics.on_grey(other, person)
+            )  # fmt: skip
+        for region, pair in pairs.items():
+            values = found.setdefault(f"{region}/lpips", unknown.copy())
+            values[place] = model.distance(*pair)
+    return found
+
+
 def landmark_scores(
     result: Track, truth: Track, *, fps: float, wave: np.ndarray | None
 ) -> tuple[PerFrame, dict[str, float]]:
@@ -124,7 +146,11 @@ def landmark_scores(
         "lips/gap_correlation": _correlation(gap, truth_gap),
         "lips/gap_motion": _ratio(_spread(gap), _spread(truth_gap)),
     }
+    clip["eyes/blink_rate"] = blinks.blink_rate(lids, fps=fps)
+    clip["eyes/blink_error"] = blinks.blink_error(lids, truth_lids, fps=fps)
     if wave is not None:
+        quiet = blinks.quiet_frames(wave, len(gap), fps=fps, rate=_RATE)
+        clip["lips/silence_motion"] = blinks.silence_motion(gap, truth_gap, quiet)
         offset = sound_offset(gap, wave, fps=fps, rate=_RATE)
         clip["sound/offset"] = offset.seconds
         clip["sound/confidence"] = offset.confidence
