@@ -26,12 +26,13 @@ from jaxtyping import Float, UInt8
 from talk3d.trust.code import CODED_BITS, decode
 from talk3d.trust.watermark import ID_DIGITS, TILE, carriers
 
-__all__ = ["THRESHOLD", "Reading", "read_mark"]
+__all__ = ["THRESHOLD", "TRIALS", "Reading", "read_mark"]
 
 THRESHOLD = 1e-8
 """Bound of the false alarm rate of a reading below which a mark counts as found."""
 _SIZES = tuple(np.arange(0.66, 1.0601, 0.005).round(4).tolist())
-_TRIALS = 2 * len(_SIZES) * TILE * TILE
+TRIALS = 2 * len(_SIZES) * TILE * TILE
+"""Places of the tile, of all sizes, plain and mirrored, that one reading tries."""
 _CHECK = 2.0**-16
 _SMOOTH, _LOCAL = 6.0, 4.0
 _FLOOR, _LIMIT = 2.0, 1.5
@@ -117,7 +118,7 @@ def _read(mean: Float[np.ndarray, "h w"], *, mirrored: bool) -> Reading:
     if best_plane is None:
         return Reading(False, None, 0.0, 0.0, 1.0, 1.0, mirrored)
     identity, agreement = decode(_soft_bits(best_plane, best_at))
-    bound = min(1.0, _TRIALS * math.exp(-(max(best, 0.0) ** 2) / 2))
+    bound = min(1.0, TRIALS * math.exp(-(max(best, 0.0) ** 2) / 2))
     bound *= 1.0 if identity is None else _CHECK
     found = bound < THRESHOLD
     digits = f"{identity:0{ID_DIGITS}x}" if found and identity is not None else None

@@ -88,7 +88,7 @@ def sign(
     Args:
         source: the marked file.
         out: destination, another path.
-        statement: what is said about it; JSON of strings, numbers and lists.
+        statement: what is said about it; strings, numbers and truth values by name.
         identity: who signs.
         parent: the camera file that parts of the picture come from.
 

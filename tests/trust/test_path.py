@@ -1,0 +1,218 @@
+"""The core path: speak marks, refuses and works offline; verify and forget answer."""
+
+import json
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.drawn import write_ball_subject
+from tests.trust.conftest import picture
+
+from talk3d.cli.main import main
+from talk3d.movie import write_movie
+from talk3d.pipeline import SpeakConfig, speak
+from talk3d.trust.forget import forget
+from talk3d.trust.holders import replace_consent
+from talk3d.trust.ledger import ledger_entries, note
+from talk3d.trust.marking import Marks, label_picture
+from talk3d.trust.verify import verify
+from talk3d.video import read_frames
+
+
+def _quiet(_stage, _part):
+    pass
+
+
+@pytest.fixture
+def spoken(bare_avatar, agreed, drawn, speech, tmp_path):
+    replace_consent(bare_avatar, agreed)
+    speak(bare_avatar, speech, tmp_path / "out.mp4", SpeakConfig(), _quiet)
+    return tmp_path / "out.mp4"
+
+
+def test_what_is_spoken_is_marked_twice_and_both_belong_together(spoken, agreed):
+    verdict = verify(spoken)
+    assert verdict.manifest is not None
+    assert verdict.manifest.valid
+    assert verdict.here
+    assert verdict.belong
+    assert verdict.manifest.statement is not None
+    assert verdict.manifest.statement["consent"] == agreed.sha256
+    assert verdict.sentences()[-1] == "So: made with talk3d, and unchanged since."
+
+
+def test_the_mark_tells_when_the_metadata_are_gone(spoken, tmp_path):
+    bare = tmp_path / "bare.mp4"
+    write_movie(bare, list(read_frames(spoken)), fps=25.0)
+    verdict = verify(bare)
+    assert verdict.manifest is None
+    assert verdict.watermark.found
+    assert verdict.known_as == str(spoken)
+    assert "encoded again" in verdict.sentences()[-1]
+
+
+def test_a_manifest_from_another_video_is_noticed(spoken, tmp_path, agreed):
+    from talk3d.trust.identity import load_identity
+    from talk3d.trust.manifest import sign
+
+    bare = tmp_path / "bare.mp4"
+    write_movie(bare, list(read_frames(spoken)), fps=25.0)
+    sign(bare, tmp_path / "lie.mp4", {"what": "else"}, load_identity())
+    verdict = verify(tmp_path / "lie.mp4")
+    assert verdict.belong is False
+    assert "two different videos" in verdict.sentences()[-1]
+
+
+def test_an_ordinary_movie_is_not_accused(tmp_path):
+    path = tmp_path / "plain.mp4"
+    write_movie(path, [picture(i) for i in range(30)], fps=25.0)
+    verdict = verify(path)
+    assert verdict.manifest is None
+    assert not verdict.watermark.found
+    assert verdict.sentences()[-1].startswith("So: nothing says")
+
+
+def test_leaving_the_marks_out_is_noted(bare_avatar, agreed, drawn, speech, tmp_path):
+    replace_consent(bare_avatar, agreed)
+    config = SpeakConfig(marks=Marks(unmarked="to measure"))
+    speak(bare_avatar, speech, tmp_path / "out.mp4", config, _quiet)
+    assert not verify(tmp_path / "out.mp4").watermark.found
+    assert [e["reason"] for e in ledger_entries()] == ["to measure"]
+    config = SpeakConfig(marks=Marks(unmarked=" "))
+    with pytest.raises(ValueError, match="needs a reason"):
+        speak(bare_avatar, speech, tmp_path / "none.mp4", config, _quiet)
+    assert not (tmp_path / "none.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "purpose", "message"),
+    [
+        ({"expires": "2026-02-01"}, "private", "expired"),
+        ({}, "commercial", "not commercial"),
+        ({"speeches": ("aa",)}, "private", "none of them"),
+    ],
+)
+def test_speak_keeps_to_the_consent(
+    bare_avatar, agreed, drawn, speech, tmp_path, change, purpose, message
+):
+    replace_consent(bare_avatar, replace(agreed, **change))
+    config = SpeakConfig(marks=Marks(purpose=purpose))
+    with pytest.raises(ValueError, match=message):
+        speak(bare_avatar, speech, tmp_path / "out.mp4", config, _quiet)
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_the_command_line_says_whose_avatar_it_is(
+    bare_avatar, agreed, drawn, speech, tmp_path, capsys
+):
+    replace_consent(bare_avatar, agreed)
+    out = tmp_path / "out.mp4"
+    words = ["speak", str(bare_avatar), str(speech), "-o", str(out), "--label"]
+    assert main(words) == 0
+    assert "Ann: consent of 2026-01-02" in capsys.readouterr().out
+    assert main(["verify", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["belong"] is True
+
+
+def test_create_without_consent_is_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
+    out = tmp_path / "x.safetensors"
+    assert main(["create", str(tmp_path / "x.mp4"), "-o", str(out)]) == 2
+    assert "whose face is this?" in capsys.readouterr().err
+
+
+def test_the_label_is_seen():
+    plain = picture(size=256)
+    labelled = label_picture(plain)
+    changed = (labelled != plain).any(-1)
+    rows, columns = np.nonzero(changed)
+    assert rows.min() > 200
+    assert columns.max() < 128
+    assert (labelled[changed] > 200).mean() > 0.05
+
+
+def test_nothing_leaves_the_machine(
+    bare_avatar, agreed, drawn, speech, tmp_path, monkeypatch
+):
+    def refuse(*_args, **_kwargs):
+        raise AssertionError("something reached for the network")
+
+    for name in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    replace_consent(bare_avatar, agreed)
+    speak(bare_avatar, speech, tmp_path / "out.mp4", SpeakConfig(), _quiet)
+    assert verify(tmp_path / "out.mp4").belong
+
+
+def test_signing_and_reading_work_without_any_network_device(tmp_path, data):
+    # native code is not held by patched sockets, a name space without devices is
+    cut = ["unshare", "-rn"]
+    try:
+        done = subprocess.run([*cut, "true"], capture_output=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("unshare is not installed")
+    if done.returncode:
+        pytest.skip("this system does not allow new network name spaces")
+    path = tmp_path / "plain.mp4"
+    write_movie(path, [picture(i) for i in range(6)], fps=25.0)
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from talk3d.trust.identity import load_identity\n"
+        "from talk3d.trust.manifest import read_manifest, sign\n"
+        "a, b = map(Path, sys.argv[1:])\n"
+        "sign(a, b, {'x': 1}, load_identity())\n"
+        "assert read_manifest(b, load_identity().authority).trusted\n"
+    )
+    words = [*cut, sys.executable, "-c", code, path, tmp_path / "signed.mp4"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_forget_removes_all_of_a_person_and_nothing_else(spoken, bare_avatar, tmp_path):
+    work = tmp_path / "elsewhere"
+    write_ball_subject(work / "subject", frames=5)
+    (work / "run.json").write_text('{"video": "a", "prior": "b", "config": {}}')
+    (work / "mine.txt").write_text("not made by talk3d")
+    bare_avatar.with_suffix(".state").write_bytes(b"x")
+    Image.new("RGB", (70, 10)).save(bare_avatar.with_suffix(".png"))
+    video = tmp_path / "me.mp4"
+    video.write_bytes(b"the recording")
+    places = {"avatar_path": str(bare_avatar), "work": str(work)}
+    note("created", source=str(video), **places)
+    note("unmarked", reason="why not", out="gone.mp4", **places)
+    note("spoke", out="other.mp4", avatar="someone else")
+
+    planned = forget(bare_avatar, dry_run=True)
+    assert bare_avatar.exists()
+    erasure = forget(bare_avatar)
+    assert set(planned.removed) <= set(erasure.removed)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "data", "elsewhere", "me.mp4", "out.mp4", "speech.wav",
+    ]  # fmt: skip
+    assert [p.name for p in work.iterdir()] == ["mine.txt"]
+    assert {work / "mine.txt", video, spoken} <= set(erasure.left)
+    left = ledger_entries()
+    assert [e["event"] for e in left] == ["unmarked", "spoke"]
+    assert set(left[0]) == {"time", "event", "reason"}
+    assert left[1]["avatar"] == "someone else"
+
+
+def test_forget_removes_videos_when_asked(spoken, bare_avatar):
+    forget(bare_avatar, videos=True)
+    assert not spoken.exists()
+
+
+def test_forget_leaves_what_is_not_ours(tmp_path):
+    (tmp_path / "holiday").mkdir()
+    (tmp_path / "holiday" / "a.jpg").write_bytes(b"x")
+    with pytest.raises(ValueError, match="is left alone"):
+        forget(tmp_path / "holiday")
+    assert (tmp_path / "holiday" / "a.jpg").exists()
+    with pytest.raises(FileNotFoundError, match="nothing at"):
+        forget(Path(tmp_path / "nothing"))
