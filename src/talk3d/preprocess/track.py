@@ -162,7 +162,7 @@ class _Faces:
         return np.stack(tracks)
 
 
-def _width(points: np.ndarray) -> np.ndarray:
+def _width(points: np.ndarray) -> np.ndarray | np.floating:
     first, last = _FACE_WIDTH
     return np.linalg.norm(points[..., first, :] - points[..., last, :], axis=-1)
 
