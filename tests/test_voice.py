@@ -1,6 +1,7 @@
 """Voices: sound tells lips where it can, and the mean where it cannot."""
 
 import numpy as np
+import pytest
 import torch
 
 from talk3d.synthetic.articulation import articulate, split_phonemes
@@ -28,17 +29,23 @@ def _talk(seed):
     return wave.astype(np.float32), times, lips
 
 
-def test_new_sound_tells_the_lips():
+@pytest.fixture(scope="module")
+def fitted():
+    """A talk, its voice, and the lips that were told unseen."""
     wave, times, lips = _talk(0)
-    voice, _ = fit_voice(wave, times, lips)
+    voice, told = fit_voice(wave, times, lips)
+    return wave, times, lips, voice, told
+
+
+def test_new_sound_tells_the_lips(fitted):
+    voice = fitted[3]
     other, moments, truth = _talk(1)
     found = voice.lips(other, moments).numpy()
     assert np.corrcoef(found[:, 0], truth[:, 0])[0, 1] > 0.8
 
 
-def test_held_out_lips_are_as_wrong_as_those_of_new_sound():
-    wave, times, lips = _talk(0)
-    voice, told = fit_voice(wave, times, lips)
+def test_held_out_lips_are_as_wrong_as_those_of_new_sound(fitted):
+    lips, voice, told = fitted[2:]
     other, moments, truth = _talk(1)
     new = ((voice.lips(other, moments).numpy() - truth) ** 2).mean()
     held = ((told - lips) ** 2).mean()
@@ -53,9 +60,8 @@ def test_sound_that_tells_nothing_gives_the_mean():
     assert np.abs(found - lips.mean(0)).mean() < 0.3
 
 
-def test_a_moment_does_not_depend_on_the_others():
-    wave, times, lips = _talk(0)
-    voice, _ = fit_voice(wave, times, lips)
+def test_a_moment_does_not_depend_on_the_others(fitted):
+    wave, times, _, voice, _ = fitted
     together = voice.lips(wave, times)[100:101]
     alone = voice.lips(wave, times[100:101])
     torch.testing.assert_close(together, alone)
@@ -79,11 +85,10 @@ def test_late_sound_is_found_and_speech_in_time_is_not_shifted():
     assert np.corrcoef(replayed.ravel(), in_time.ravel())[0, 1] > 0.9
 
 
-def test_a_few_grimaces_do_not_bend_the_rest():
-    wave, times, lips = _talk(0)
+def test_a_few_grimaces_do_not_bend_the_rest(fitted):
+    wave, times, lips, calm, _ = fitted
     bent = lips.copy()
     bent[40:52] += 30.0
-    calm, _ = fit_voice(wave, times, lips)
     wild, _ = fit_voice(wave, times, bent)
     other, moments, truth = _talk(1)
     errors = [
@@ -93,8 +98,7 @@ def test_a_few_grimaces_do_not_bend_the_rest():
     assert errors[1] < 1.5 * errors[0]
 
 
-def test_a_voice_survives_its_state():
-    wave, times, lips = _talk(0)
-    voice, _ = fit_voice(wave, times, lips)
+def test_a_voice_survives_its_state(fitted):
+    wave, times, _, voice, _ = fitted
     again = Voice(**voice.state())
     torch.testing.assert_close(again.lips(wave, times), voice.lips(wave, times))

@@ -123,7 +123,9 @@ def fit_voice(
         best = int(gains.argmax())
         fits.append(_robust(part, lips, slow, _RIDGES[best]))
         tolds.append(told[best])
-    mixed = [(1 - share) * tolds[0] + share * tolds[1] for share in _BARE_SHARES]
+    mixed: list[np.ndarray] = [
+        (1 - share) * tolds[0] + share * tolds[1] for share in _BARE_SHARES
+    ]
     gained = np.array([_gain(told, lips, slow) for told in mixed])
     chosen = int(gained.argmax()) if gained.max() > gained[0] + _MIX_GAIN else 0
     shares = (1 - _BARE_SHARES[chosen], _BARE_SHARES[chosen])
@@ -176,7 +178,7 @@ def _edges(count: int) -> np.ndarray:
     return np.linspace(0, count, _FOLDS + 1).astype(int)
 
 
-def _gain(told: Shapes, lips: Shapes, slow: float) -> float:
+def _gain(told: np.ndarray, lips: np.ndarray, slow: float) -> float:
     """Return by which share of the fast movement told lips are nearer than still ones.
 
     Each held-out stretch is judged by itself.
