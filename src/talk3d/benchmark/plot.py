@@ -46,7 +46,9 @@ def svg(panels: Sequence[Panel], *, across: str, columns: int = 2) -> str:
     labels = list(dict.fromkeys(label for panel in panels for label in panel.lines))
     colour = {name: _COLOURS[k % len(_COLOURS)] for k, name in enumerate(labels)}
     rows = math.ceil(len(panels) / columns)
-    width, height = columns * _WIDTH, rows * _HEIGHT + _LEGEND
+    width, top = columns * _WIDTH, rows * _HEIGHT
+    legend = _legend(colour, top, width)
+    height = top + _LEGEND * math.ceil(len(legend) / 4)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         f'width="{width}" height="{height}" font-family="sans-serif" font-size="11">',
@@ -56,7 +58,7 @@ def svg(panels: Sequence[Panel], *, across: str, columns: int = 2) -> str:
         x, y = (k % columns) * _WIDTH, (k // columns) * _HEIGHT
         inner = _panel(panel, colour, across)
         parts.append(f'<g transform="translate({x} {y})">{inner}</g>')
-    parts += [_legend(colour, height - _LEGEND / 2), "</svg>\n"]
+    parts += [*legend, "</svg>\n"]
     return "\n".join(parts)
 
 
@@ -104,15 +106,19 @@ def _panel(panel: Panel, colour: Mapping[str, str], across: str) -> str:
     return "".join(parts)
 
 
-def _legend(colour: Mapping[str, str], y: float) -> str:
-    parts, x = [], float(_LEFT)
+def _legend(colour: Mapping[str, str], top: int, width: int) -> list[str]:
+    """Return the legend's entries, as many lines as they need."""
+    parts, x, y = [], float(_LEFT), top + _LEGEND / 2
     for label, paint in colour.items():
+        wide = 42 + 6.4 * len(label)
+        if x + wide > width and x > _LEFT:
+            x, y = float(_LEFT), y + _LEGEND
         parts.append(
             f'<path d="M{x:.0f} {y:.0f}h18" stroke="{paint}" stroke-width="3"/>'
             f'<text x="{x + 23:.0f}" y="{y + 4:.0f}">{_safe(label)}</text>'
         )
-        x += 42 + 6.2 * len(label)
-    return "".join(parts)
+        x += wide
+    return parts
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
