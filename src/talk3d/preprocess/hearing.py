@@ -92,7 +92,7 @@ def _level_gap(
 
 
 def _speech_at_rest(
-    gap: Float[np.ndarray, " frames"], voice: Bool[np.ndarray, " frames"]
+    gap: Float[np.ndarray, " frames"], voice: Bool[np.ndarray, " steps"]
 ) -> float:
     mean = uniform_filter1d(gap, 25)
     spread = np.sqrt(np.maximum(uniform_filter1d(gap**2, 25) - mean**2, 0))
