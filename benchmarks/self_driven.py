@@ -20,11 +20,9 @@ from talk3d.pipeline import CreateConfig, create, replay
 from talk3d.preprocess.run import PreprocessConfig
 from talk3d.trust.consent import Consent
 from talk3d.trust.marking import Marks
-from talk3d.trust.marking import Marks
 
 MEASURED = Marks(purpose="research", unmarked="sharpness is measured")
 ROLLS = (1.1, 2.3, 3.7, 5.3, 7.9)
-UNMARKED = Marks(unmarked="measurement of the pictures; a watermark adds detail")
 METRICS = (
     "matte/psnr",
     "matte/sharpness",
