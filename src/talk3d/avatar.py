@@ -158,7 +158,7 @@ class Avatar:
         eye = motion.mix(self.eye)
         cameras = _seen_from(view, motion.mix_cameras(self.camera), self.camera)
         return self.render(
-            wave,
+            self._lips(self.voice.in_time(), wave, range(count)),
             (cameras, motion.mix(self.neck.flatten(1)).unflatten(1, (4, 4))),
             (eye, motion.mix(self.rotation), motion.mix(self.landmark)),
         )
@@ -175,26 +175,27 @@ class Avatar:
         index = torch.arange(frames.start, frames.stop)
         signals = (self.eye[index], self.rotation[index], self.landmark[index])
         poses = self.camera[index], self.neck[index]
-        return self.render(wave, poses, signals, first=frames.start)
+        return self.render(self._lips(self.voice, wave, frames), poses, signals)
+
+    def _lips(
+        self, voice: Voice, wave: Float[np.ndarray, " samples"], frames: range
+    ) -> Float[Tensor, "frames 8"]:
+        """Return the lips that go with frames of a sound."""
+        times = (np.arange(frames.start, frames.stop) + 0.5) / self.fps
+        return self.space.encode(voice.lips(wave, times))
 
     @torch.inference_mode()
     def render(
         self,
-        wave: Float[np.ndarray, " samples"],
+        lips: Float[Tensor, "frames 8"],
         poses: tuple[Float[Tensor, "frames 25"], Float[Tensor, "frames 4 4"]],
         signals: tuple[Tensor, Tensor, Tensor],
-        *,
-        first: int = 0,
     ) -> Iterator[UInt8[np.ndarray, "size size 4"]]:
-        """Yield frames for given sound, poses and eye, rotation, landmark signals.
+        """Yield frames for given lips, poses and eye, rotation, landmark signals.
 
         The poses are camera labels and neck motions.
-
-        ``first`` is the frame of the sound at which the signals begin.
         """
         person, (cameras, necks) = self.person, poses
-        times = (np.arange(len(cameras)) + first + 0.5) / self.fps
-        lips = self.space.encode(self.voice.lips(wave, times))
         moving = Moving.of(person, self.animator)
         samples = person.generator.sampling()
         for rows in torch.arange(len(cameras)).split(_BATCH):
