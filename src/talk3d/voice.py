@@ -171,7 +171,7 @@ def _held_out(
             far = (index < start) | (index >= stop)
         fits = _fits(features, lips, slow, far)
         told[:, start:stop] = [features[start:stop] @ w + b for w, b in fits]
-    return told, np.array([_gain(row, lips, slow) for row in told])
+    return told, np.array([_gain(np.asarray(row), lips, slow) for row in told])
 
 
 def _edges(count: int) -> np.ndarray:
