@@ -92,9 +92,7 @@ def test_perturbing_needs_no_global_chance_and_repeats() -> None:
     tokens = make_tokenizer()(**make_inputs())
     state = torch.random.get_rng_state()
     one, two = (
-        perturb_tokens(
-            tokens, drop=0.3, noise=0.1, generator=torch.Generator().manual_seed(5)
-        )
+        perturb_tokens(tokens, noise=0.1, generator=torch.Generator().manual_seed(5))
         for _ in range(2)
     )
     assert torch.equal(one, two)
@@ -105,18 +103,13 @@ def test_perturbing_needs_no_global_chance_and_repeats() -> None:
 def test_perturbing_by_nothing_changes_nothing() -> None:
     tokens = make_tokenizer()(**make_inputs())
     generator = torch.Generator().manual_seed(5)
-    same = perturb_tokens(tokens, drop=0.0, noise=0.0, generator=generator)
+    same = perturb_tokens(tokens, noise=0.0, generator=generator)
     torch.testing.assert_close(same, tokens, rtol=0, atol=0)
 
 
-def test_dropped_tokens_become_null_at_the_asked_rate() -> None:
+def test_noise_has_the_asked_deviation_and_spares_the_null_token() -> None:
     tokens = make_tokenizer()(**make_inputs()).detach().repeat(700, 1, 1)
     generator = torch.Generator().manual_seed(5)
-    changed = perturb_tokens(tokens, drop=0.25, noise=0.5, generator=generator)
-    null = tokens[:, -1:]
-    assert torch.equal(changed[:, -1:], null)
-    dropped = (changed[:, :-1] == null).all(-1)
-    # 8,400 draws: the deviation of the rate is 0.005.
-    assert abs(dropped.float().mean().item() - 0.25) < 0.02
-    kept = (changed - tokens)[:, :-1][~dropped]
-    assert abs(kept.std().item() - 0.5) < 0.01
+    changed = perturb_tokens(tokens, noise=0.5, generator=generator)
+    assert torch.equal(changed[:, -1:], tokens[:, -1:])
+    assert abs((changed - tokens)[:, :-1].std().item() - 0.5) < 0.01

@@ -113,7 +113,6 @@ class Tokenizer(nn.Module):
 def perturb_tokens(
     tokens: Float[Tensor, "b 5 d"],
     *,
-    drop: float,
     noise: float,
     generator: torch.Generator,
 ) -> Float[Tensor, "b 5 d"]:
@@ -121,16 +120,14 @@ def perturb_tokens(
 
     Args:
         tokens: from `Tokenizer`; every one but the null token has deviation 1.
-        drop: chance of each token, one by one, to be replaced by the null token.
-        noise: deviation of the normal noise added to the tokens that stay.
+        noise: deviation of the normal noise added to all but the null token.
         generator: source of chance, on the device of the tokens.
 
     Returns:
         Changed tokens; the null token itself is left alone.
     """
     driven, null = tokens[:, :-1], tokens[:, -1:]
-    shape, device = driven.shape, tokens.device
-    draws = torch.randn(shape, generator=generator, device=device, dtype=tokens.dtype)
-    dropped = torch.rand(shape[:2], generator=generator, device=device) < drop
-    changed = torch.where(dropped[..., None], null, driven + noise * draws)
-    return torch.cat([changed, null], dim=1)
+    draws = torch.randn(
+        driven.shape, generator=generator, device=tokens.device, dtype=tokens.dtype
+    )
+    return torch.cat([driven + noise * draws, null], dim=1)

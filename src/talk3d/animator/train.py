@@ -207,9 +207,7 @@ def _step(
     generator, driving = run.person.generator, drivers.batch(batch.frame)
     with body_precision(config.half):
         tokens = run.animator.tokens(driving).float()
-    tokens = perturb_tokens(
-        tokens, drop=0.0, noise=config.token_noise, generator=chance
-    )
+    tokens = perturb_tokens(tokens, noise=config.token_noise, generator=chance)
     w, planes = run.moving(config).planes(driving, tokens)
     samples = Sampling(*config.samples, generator=chance)
     rendering = generator.render(planes, batch.camera, samples, neck=batch.neck)
