@@ -57,6 +57,17 @@ def test_the_written_prior_loads_and_knows_its_people(corpus, tmp_path):
     assert prior.backbone.mapping.w_avg.abs().sum() > 0
 
 
+def test_a_prior_file_starts_a_run(corpus, tmp_path):
+    list(train_prior(corpus, tmp_path / "run", CONFIG))
+    from_run = load_weights(tmp_path / "run")
+    from_file = load_weights(tmp_path / "run" / "prior.safetensors")
+    assert set(from_run) - set(from_file) == {"codes"}
+    for name, value in from_file.items():
+        torch.testing.assert_close(from_run[name], value, atol=1e-3, rtol=1e-3)
+    again = train_prior(corpus, tmp_path / "again", CONFIG, init=from_file)
+    assert next(again)["step"] == 1
+
+
 def test_another_configuration_does_not_continue_a_run(corpus, tmp_path):
     list(train_prior(corpus, tmp_path / "run", CONFIG))
     with pytest.raises(ValueError, match="another learning_rate"):

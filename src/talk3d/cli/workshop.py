@@ -190,7 +190,7 @@ def prior_train(
         steps: length of the run.
         people: people per step, two pictures each.
         learning_rate: Adam step size.
-        init: run folder whose weights a new run starts from.
+        init: run folder or prior file whose weights a new run starts from.
     """
     from talk3d.eg3d.corpus import Corpus
     from talk3d.eg3d.presets import small

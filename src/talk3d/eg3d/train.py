@@ -26,7 +26,7 @@ from talk3d.checkpoint import write_atomically
 from talk3d.eg3d.condition import condition_vector
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.corpus import Corpus, CorpusBatch
-from talk3d.eg3d.generator import Generator, save_generator
+from talk3d.eg3d.generator import Generator, load_generator, save_generator
 from talk3d.eg3d.images import image_losses
 from talk3d.eg3d.points import point_loss, sample_points
 from talk3d.eg3d.stylegan2 import Linear
@@ -144,13 +144,23 @@ def train_prior(
 
 
 def load_weights(run: Path) -> dict[str, Tensor]:
-    """Return the averaged weights and the codes of a run, for ``train_prior``.
+    """Return weights that ``train_prior`` may start from.
+
+    Args:
+        run: the folder of a run (its averaged weights and its codes) or a prior file
+            (weights alone; the people of a corpus get new codes).
 
     Raises:
         FileNotFoundError: if the folder holds no run.
+        ValueError: if the file is not a prior.
     """
+    if run.is_file():
+        return load_generator(run).state_dict()
     if not (run / "state.pt").is_file():
-        message = f"{run} holds no training run: give the folder of a prior's training"
+        message = (
+            f"{run} holds no training run: give the folder of a prior's training, or a"
+            " prior file"
+        )
         raise FileNotFoundError(message)
     saved = torch.load(run / "state.pt", weights_only=True)
     return saved["average"] | {"codes": saved["codes"]["weight"]}
