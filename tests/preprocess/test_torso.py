@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from talk3d.face import FaceNets
 from talk3d.preprocess.pose import HeadTrack
 from talk3d.preprocess.torso import (
     TorsoView,
+    TorsoWatch,
     neck_motions,
     register,
     torso_motions,
@@ -39,13 +41,13 @@ def moved(big: np.ndarray, motion: tuple[float, float, float, float]) -> np.ndar
 )
 def test_registration_finds_shift_scale_and_roll(motion):
     big = cloth(0)
-    used = np.ones((ROWS, COLUMNS), bool)
+    worth = np.ones((ROWS, COLUMNS), np.float32)
     found = np.zeros(4)
     for blur in (6.0, 1.0):
         found = register(
             moved(big, (0.0, 0.0, 0.0, 0.0)),
             moved(big, motion),
-            used,
+            worth,
             found,
             blur=blur,
             steps=12,
@@ -60,9 +62,50 @@ def test_what_moves_otherwise_is_outvoted():
     still = moved(big, (0.0, 0.0, 0.0, 0.0))
     now = moved(big, (2.0, 1.0, 0.0, 0.0))
     now[:30, :50] = still[:30, :50]
-    used = np.ones((ROWS, COLUMNS), bool)
-    found = register(still, now, used, np.zeros(4), blur=1.0, steps=15)
+    worth = np.ones((ROWS, COLUMNS), np.float32)
+    found = register(still, now, worth, np.zeros(4), blur=1.0, steps=15)
     assert found[:2] == pytest.approx([2.0, 1.0], abs=0.1)
+
+
+def test_what_counts_more_wins():
+    big = cloth(0)
+    still = moved(big, (0.0, 0.0, 0.0, 0.0))
+    now = moved(big, (2.0, 1.0, 0.0, 0.0))
+    now[20:] = still[20:]
+    worth = np.ones((ROWS, COLUMNS), np.float32)
+    worth[20:] = 0.02
+    found = register(still, now, worth, np.zeros(4), blur=1.0, steps=15)
+    assert found[0] == pytest.approx(2.0, abs=0.2)
+
+
+class Everybody(FaceNets):
+    """Finds a person everywhere."""
+
+    def __init__(self) -> None:
+        """Load nothing."""
+
+    def person_mask(self, image: np.ndarray) -> np.ndarray:
+        return np.ones((64, 64), np.float32)
+
+
+def test_a_long_recording_does_not_drift():
+    """Cloth that sways for a minute behind still noise comes back to where it was."""
+    rng = np.random.default_rng(3)
+    big = cloth(0)
+    ones = np.ones((ROWS, COLUMNS), np.float32)
+    watch = TorsoWatch(TorsoView(0, 0, COLUMNS, ROWS, 1.0, ones), Everybody())
+    edge = cloth(1)[30:-30, 30:-30][:, :12]
+    for frame in range(300):
+        sway = 2.0 * np.sin(frame / 15)
+        shown = moved(big, (sway, 0.0, 0.0, 0.03 * np.sin(frame / 40)))
+        shown = shown + 0.01 * rng.normal(size=shown.shape)
+        shown[:, :12] = edge
+        grey = np.clip(255 * shown, 0, 255).astype(np.uint8)
+        watch.add(np.repeat(grey[..., None], 3, axis=2))
+    found = watch.finish()
+    frames = np.arange(300)
+    assert np.abs(found[:, 3] - 0.03 * np.sin(frames / 40))[250:].max() < 0.004
+    assert np.abs(found[:, 0] - 2.0 * np.sin(frames / 15))[250:].max() < 0.3
 
 
 def test_without_texture_nothing_moves():
@@ -71,8 +114,8 @@ def test_without_texture_nothing_moves():
         (0.4 + 0.002 * rng.normal(size=(ROWS, COLUMNS))).astype(np.float32)
         for _ in range(2)
     )
-    used = np.ones((ROWS, COLUMNS), bool)
-    found = register(plain, now, used, np.zeros(4), blur=1.0, steps=8)
+    worth = np.ones((ROWS, COLUMNS), np.float32)
+    found = register(plain, now, worth, np.zeros(4), blur=1.0, steps=8)
     assert np.abs(found[:2]).max() < 0.3
     assert np.abs(found[2:]).max() < 0.005
 
@@ -113,7 +156,7 @@ def test_rigid_motion_is_what_the_picture_shows():
         np.array([[0.0, 0.0, 2.5]]),
         np.zeros((1, 53)),
     )
-    view = TorsoView(100, 200, 240, 80, 0.5, np.ones((40, 120), bool))
+    view = TorsoView(100, 200, 240, 80, 0.5, np.ones((40, 120), np.float32))
     right, down, log_scale, roll = 7.0, -3.0, 0.04, 0.05
     motion = np.array([[right, down, log_scale, roll]])
     back = torso_motions(motion, view, track)[0]

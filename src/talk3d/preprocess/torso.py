@@ -4,16 +4,18 @@ Comes in: the frames of a video with the solved head, one after the other. Goes 
 rigid motion of the torso per frame (camera axes to camera axes) and the neck motion of
 every frame (see ``talk3d.neck``).
 
-What lies below the chin inside the person's mask is registered to a slowly growing mean
-picture of itself by a shift, a change of scale and a roll: Gauss-Newton on the
-grey values with robust weights, held by a prior where there is little texture.
+What lies below the chin inside the person's mask is registered to the mean picture of
+itself so far by a shift, a change of scale and a roll: Gauss-Newton on the grey values
+with robust weights, held by a prior where there is little texture. A torso turns and
+its clothes fold, so what the crop shows counts, and what is far outside hardly. The
+mean is that of all frames: one that forgets drifts.
 """
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from scipy.spatial.transform import Rotation
 
 from talk3d.face import FaceNets
@@ -38,8 +40,9 @@ _HEAD_MARGIN = 0.05
 _LEAST_ROWS, _LEAST_AREA = 10, 300
 _MASK_EVERY = 25
 _SURE = 0.7
-_MEMORY = 75
-"""Frames over which the mean picture is taken."""
+_FALL = 0.1
+"""Reach of what counts beyond the crop, parts of its side."""
+_LEAST_WORTH = 0.01
 _PRIOR = np.array([0.06, 0.06, 0.02, 0.02])
 """Standard deviations: shift (parts of the window's width), log scale, roll (rad)."""
 _TOGETHER = 50.0
@@ -63,14 +66,14 @@ class TorsoView:
     """Frame pixels."""
     scale: float
     """Window pixels per frame pixel."""
-    allowed: Bool[np.ndarray, "rows columns"]
-    """Where the head never is."""
+    worth: _Grey
+    """How much a pixel counts, 0 to 1; 0 where the head may be."""
 
     def cut(self, image: UInt8[np.ndarray, "height width 3"]) -> _Grey:
         """Return the window, grey values 0..1."""
         part = image[self.y : self.y + self.height, self.x : self.x + self.width]
         grey = cv2.cvtColor(part, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
-        size = self.allowed.shape[::-1]
+        size = self.worth.shape[::-1]
         return cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
 
 
@@ -104,7 +107,23 @@ def torso_view(
     reach = max(3, round(_HEAD_MARGIN * crop.side * scale))
     head = cv2.dilate(head, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     cv2.fillConvexPoly(head, _throat(track, (left, top), scale), 1)
-    return TorsoView(left, top, right - left, bottom - top, scale, head == 0)
+    worth = _nearness((left, top), scale, (rows, columns), crop) * (head == 0)
+    return TorsoView(left, top, right - left, bottom - top, scale, worth)
+
+
+def _nearness(
+    corner: tuple[int, int], scale: float, shape: tuple[int, int], crop: Crop
+) -> _Grey:
+    """Return 1 inside the crop, falling to 0 outside."""
+    outside = [
+        np.maximum(0, np.abs((np.arange(count) + 0.5) / scale + start - middle) - half)
+        for count, start, middle, half in (
+            (shape[0], corner[1], crop.y + crop.side / 2, crop.side / 2),
+            (shape[1], corner[0], crop.x + crop.side / 2, crop.side / 2),
+        )
+    ]
+    distance = np.hypot(outside[0][:, None], outside[1][None]) / crop.side
+    return np.exp(-((distance / _FALL) ** 2)).astype(np.float32)
 
 
 def _throat(
@@ -154,7 +173,7 @@ class TorsoWatch:
         motion = self._register(now, self._found[-1] if count else np.zeros(4))
         self._found.append(motion)
         moved = _warp(now, motion)
-        self._mean += (moved - self._mean) / min(count + 1, _MEMORY)
+        self._mean += (moved - self._mean) / (count + 1)
 
     def finish(self) -> Float[np.ndarray, "frames 4"]:
         """Return per frame: shift right and down (frame pixels), log scale, roll.
@@ -178,7 +197,7 @@ class TorsoWatch:
         part = image[above : view.y + view.height, view.x : view.x + view.width]
         mask = self._nets.person_mask(np.ascontiguousarray(part))
         mask = cv2.resize(mask, part.shape[1::-1])[view.y - above :]
-        mask = cv2.resize(mask, view.allowed.shape[::-1], interpolation=cv2.INTER_AREA)
+        mask = cv2.resize(mask, view.worth.shape[::-1], interpolation=cv2.INTER_AREA)
         before = 0.0 if self._person is None else self._person
         self._masks += 1
         self._person = before + (mask - before) / self._masks
@@ -187,24 +206,34 @@ class TorsoWatch:
         assert self._view is not None
         assert self._mean is not None
         assert self._person is not None
-        used = self._view.allowed & (self._person > _SURE)
-        if used.sum() < _LEAST_AREA:
+        worth = np.where(self._person > _SURE, self._view.worth, 0.0)
+        if (worth > _LEAST_WORTH).sum() < _LEAST_AREA:
             return np.zeros(4)
         for blur, steps in _LEVELS:
-            start = register(self._mean, now, used, start, blur=blur, steps=steps)
+            start = register(self._mean, now, worth, start, blur=blur, steps=steps)
         return start
 
 
 def register(
     mean: _Grey,
     now: _Grey,
-    used: Bool[np.ndarray, "rows columns"],
+    worth: _Grey,
     start: Float[np.ndarray, "4"],
     *,
     blur: float,
     steps: int,
 ) -> Float[np.ndarray, "4"]:
-    """Return shift (pixels), log scale and roll that take ``mean`` to ``now``."""
+    """Return shift (pixels), log scale and roll that take ``mean`` to ``now``.
+
+    Args:
+        mean: What is looked for.
+        now: Where it is looked for.
+        worth: How much each pixel of ``mean`` counts, 0 to 1.
+        start: First guess.
+        blur: Deviation of the blur before comparing, pixels.
+        steps: Gauss-Newton steps at most.
+    """
+    used = worth > _LEAST_WORTH
     wide = mean.shape[1] / 8
     mean, now = (
         cv2.GaussianBlur(grey, (0, 0), blur) - cv2.GaussianBlur(grey, (0, 0), wide)
@@ -223,6 +252,7 @@ def register(
         gap = (_warp(now, motion) - mean)[used].astype(np.float64)
         noise = 1.5 * np.median(np.abs(gap)) + 2e-3
         weight = 1 / (1 + (gap / (2 * noise)) ** 2) ** 2 / (noise**2 * _TOGETHER)
+        weight *= worth[used]
         matrix = (slopes * weight[:, None]).T @ slopes + np.diag(sigma**-2)
         vector = slopes.T @ (weight * gap) + motion / sigma**2
         step = np.linalg.solve(matrix, vector)
