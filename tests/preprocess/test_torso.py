@@ -88,24 +88,21 @@ class Everybody(FaceNets):
         return np.ones((64, 64), np.float32)
 
 
-def test_a_long_recording_does_not_drift():
-    """Cloth that sways for a minute behind still noise comes back to where it was."""
+def test_a_torso_that_leans_for_long_is_not_taken_for_upright():
+    """What the prior takes from a motion must not add up over the frames."""
     rng = np.random.default_rng(3)
-    big = cloth(0)
+    faint = 0.5 + 0.02 * (cloth(0) - 0.5)
     ones = np.ones((ROWS, COLUMNS), np.float32)
     watch = TorsoWatch(TorsoView(0, 0, COLUMNS, ROWS, 1.0, ones), Everybody())
-    edge = cloth(1)[30:-30, 30:-30][:, :12]
     for frame in range(300):
-        sway = 2.0 * np.sin(frame / 15)
-        shown = moved(big, (sway, 0.0, 0.0, 0.03 * np.sin(frame / 40)))
+        lean = 0.05 if frame >= 60 else 0.0
+        shown = moved(faint, (0.0, 0.0, 0.0, lean))
         shown = shown + 0.01 * rng.normal(size=shown.shape)
-        shown[:, :12] = edge
         grey = np.clip(255 * shown, 0, 255).astype(np.uint8)
         watch.add(np.repeat(grey[..., None], 3, axis=2))
-    found = watch.finish()
-    frames = np.arange(300)
-    assert np.abs(found[:, 3] - 0.03 * np.sin(frames / 40))[250:].max() < 0.004
-    assert np.abs(found[:, 0] - 2.0 * np.sin(frames / 15))[250:].max() < 0.3
+    lean = watch.finish()[:, 3]
+    assert lean[90:110].mean() > 0.02
+    assert lean[-20:].mean() > 0.7 * lean[90:110].mean()
 
 
 def test_without_texture_nothing_moves():

@@ -34,8 +34,8 @@ _SIZES = tuple(np.arange(0.66, 1.0601, 0.005).round(4).tolist())
 TRIALS = 2 * len(_SIZES) * TILE * TILE
 """Places of the tile, of all sizes, plain and mirrored, that one reading tries."""
 _CHECK = 2.0**-16
-_SMOOTH, _LOCAL = 6.0, 4.0
-_FLOOR, _LIMIT = 2.0, 1.5
+_SMOOTH, _LOCAL = 2.5, 3.0
+_FLOOR, _LIMIT = 2.0, 2.0
 _NEIGHBOURS = 9
 
 
@@ -85,7 +85,10 @@ def read_mark(pictures: Iterable[UInt8[np.ndarray, "height width 3"]]) -> Readin
 def _residual(
     picture: UInt8[np.ndarray, "height width 3"],
 ) -> Float[np.ndarray, "h w"]:
-    """Return the fine part of a picture by local contrast, shorter side 256."""
+    """Return the fine part of a picture by local contrast, shorter side 256.
+
+    What is busy counts less: its noise grows faster than the mark in it.
+    """
     grey = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2GRAY)
     height, width = grey.shape
     scale = TILE / min(height, width)
@@ -96,7 +99,8 @@ def _residual(
     grey = grey.astype(np.float32)
     fine = grey - cv2.GaussianBlur(grey, (0, 0), _SMOOTH)
     contrast = np.sqrt(cv2.GaussianBlur(fine * fine, (0, 0), _LOCAL))
-    return np.clip(fine / (contrast + _FLOOR), -_LIMIT, _LIMIT)
+    scale = contrast + _FLOOR
+    return np.clip(fine / scale, -_LIMIT, _LIMIT) / np.sqrt(scale)
 
 
 def _read(mean: Float[np.ndarray, "h w"], *, mirrored: bool) -> Reading:

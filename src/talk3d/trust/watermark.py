@@ -28,12 +28,14 @@ TILE = 256
 """Side of the tile in pixels; pictures of another size get it resampled."""
 ID_DIGITS = ID_BITS // 4
 """Hexadecimal digits of an identity."""
-WEAKEST, STRONGEST, BY_CONTRAST = 1.2, 2.2, 0.15
+WEAKEST, STRONGEST, BY_ACTIVITY = 0.5, 3.0, 0.7
 """Root mean square of the pattern in levels of 255 where the picture is flat, where it
-is busy, and what a level of local contrast adds; together 42 to 43.5 dB."""
+is busy, and what a level of local activity adds."""
+BUDGET = 1.99
+"""Highest root mean square of the pattern over a picture: 42.1 dB."""
 _LOWEST, _HIGHEST = 8, 56
 _SYNC_PART = 0.25
-_AROUND = (9, 9)
+_FINE, _AROUND = (7, 7), (5, 5)
 _KEY = b"talk3d watermark 1"
 
 
@@ -121,15 +123,25 @@ class Mark:
 def _strength(
     colour: UInt8[np.ndarray, "height width 3"],
 ) -> Float[np.ndarray, "height width"]:
-    """Return how strong the mark may be: grain is seen on walls, not in hair."""
+    """Return how strong the mark may be: grain is seen on walls, not in hair.
+
+    What hides grain is fine detail close by, no slow shading; it is looked for at the
+    scale of the tile.
+    """
     height, width = colour.shape[:2]
     grey = cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)
-    mean = cv2.blur(grey, _AROUND).astype(np.float32)
-    square = cv2.sqrBoxFilter(grey, cv2.CV_32F, _AROUND)
-    small = (max(1, width // 4), max(1, height // 4))
-    variance = cv2.resize(square - mean * mean, small, interpolation=cv2.INTER_AREA)
-    contrast = np.sqrt(np.maximum(variance, 0))
-    strength = np.clip(WEAKEST + BY_CONTRAST * contrast, WEAKEST, STRONGEST)
+    scale = min(1.0, TILE / min(height, width))
+    if scale < 1:
+        size = (round(width * scale), round(height * scale))
+        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    grey = grey.astype(np.float32)
+    fine = grey - cv2.blur(grey, _FINE)
+    power = cv2.blur(fine * fine, _AROUND)
+    small = (max(1, power.shape[1] // 4), max(1, power.shape[0] // 4))
+    power = cv2.resize(power, small, interpolation=cv2.INTER_AREA)
+    activity = np.sqrt(np.maximum(power, 0))
+    strength = np.clip(WEAKEST + BY_ACTIVITY * activity, WEAKEST, STRONGEST)
+    strength *= min(1.0, BUDGET / float(np.sqrt(np.mean(strength * strength))))
     return cv2.resize(strength, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
