@@ -31,6 +31,28 @@ def test_the_mark_costs_at_most_42_decibels():
     assert 42 <= 10 * np.log10(255**2 / error) <= 48
 
 
+def test_noise_all_over_is_marked_within_the_budget():
+    rng = np.random.default_rng(0)
+    busy = rng.integers(60, 200, (256, 256, 3), np.uint8)
+    error = _added(busy)
+    assert 42 <= 10 * np.log10(255**2 / np.mean(error**2)) <= 42.5
+
+
+def test_walls_and_slow_shading_carry_less_than_detail():
+    rng = np.random.default_rng(0)
+    shaded = np.linspace(40, 200, 256)[None, :, None].repeat(256, 0).repeat(3, 2)
+    shaded[128:] += rng.normal(0, 12, (128, 256, 1))
+    added = _added(shaded.clip(0, 255).astype(np.uint8))
+    wall, detail = added[:112].std(), added[144:].std()
+    assert wall < 1.0
+    assert detail > 2.5 * wall
+
+
+def _added(plain):
+    marked = Mark.of(IDENTITY, *plain.shape[:2]).apply(plain)
+    return marked.astype(float) - plain
+
+
 @pytest.mark.parametrize("size", [128, 256, 512])
 def test_the_mark_is_read_in_all_sizes(size):
     reading = read_mark(_marked(size, 1))
