@@ -35,7 +35,7 @@ def test_the_mouth_box_holds_the_lips(tmp_path):
 def test_signals_are_centred(tmp_path):
     subject = write_ball_subject(tmp_path / "ball")
     eye, rotation, landmark = driving_signals(subject.arrays)
-    assert eye.shape == (60, 6)
+    assert eye.shape == (60, 9)
     np.testing.assert_allclose(rotation.numpy(), subject.arrays["rotation"])
     torch.testing.assert_close(landmark.mean(0), torch.zeros(6), atol=1e-5, rtol=0)
 
@@ -47,3 +47,14 @@ def test_the_same_chance_draws_the_same_frames(tmp_path):
         for _ in range(2)
     )
     assert first.tolist() == second.tolist()
+
+
+def test_shut_eyes_are_drawn_more_often(tmp_path):
+    subject = write_ball_subject(tmp_path / "ball")
+    subject.arrays["blink"][:] = 0.1
+    subject.arrays["blink"][7] = 1.0
+    store = FrameStore(subject, range(40))
+    chance = torch.Generator().manual_seed(0)
+    drawn = torch.cat([store.draw(2, generator=chance).frame for _ in range(300)])
+    assert (drawn == 7).float().mean() > 2 / 40
+    assert len(drawn.unique()) == 40

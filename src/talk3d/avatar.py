@@ -94,8 +94,8 @@ class Avatar:
     """Cameras of the recording in the head frame."""
     neck: Float[Tensor, "frames 4 4"]
     """Motion of the head against the torso in the recording, see ``talk3d.neck``."""
-    eye: Float[Tensor, "frames 6"]
-    """Blink and gaze of the recording."""
+    eye: Float[Tensor, "frames 9"]
+    """Blinks, brows and gaze of the recording."""
     rotation: Float[Tensor, "frames 3"]
     """Head rotation of the recording, radians."""
     landmark: Float[Tensor, "frames 6"]
@@ -144,7 +144,7 @@ class Avatar:
     ) -> Iterator[UInt8[np.ndarray, "size size 4"]]:
         """Yield straight RGBA frames of the avatar saying ``wave``.
 
-        Head, blinks and gaze follow the recording and go on past its end along
+        Head, lids, brows and gaze follow the recording and go on past its end along
         similar poses.
 
         Args:

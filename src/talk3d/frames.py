@@ -15,7 +15,7 @@ from torch import Tensor
 from talk3d.camera import mean_label
 from talk3d.dataset import Subject
 from talk3d.face import LEFT_EYE, RIGHT_EYE
-from talk3d.lips import face_signals
+from talk3d.lips import face_signals, upper_signals
 
 __all__ = ["LIMIT", "FrameBatch", "FrameStore", "driving_signals"]
 
@@ -24,6 +24,7 @@ _MOUTH = (61, 291, 0, 17, 37, 267, 84, 314)
 _ANCHORS = (1, 33, 263)
 _WIDEN = 1.4
 _LANDMARK_GAIN = 8.0
+_RARITY = (2.0, 12.0)
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class FrameBatch:
     """1 in the boxes around the eyes."""
     camera: Float[Tensor, "batch 25"]
     """EG3D labels."""
-    face: Float[Tensor, "batch 10"]
-    """What lips and lids do, see ``talk3d.lips.face_signals``."""
+    face: Float[Tensor, "batch 13"]
+    """What lips, lids and brows do, see ``talk3d.lips.face_signals``."""
     gaze: Float[Tensor, "batch 4"]
     """Left yaw, pitch, right yaw, pitch in radians."""
     neck: Float[Tensor, "batch 4 4"]
@@ -74,6 +75,7 @@ class FrameStore:
         self.size = subject.size
         self._subject = subject
         self._face = face_signals(subject)
+        self._rarity = _rarity(self._face[self.frames])
         pictures = [subject.frame(index) for index in self.frames]
         self._pictures = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
         mattes = [subject.matte(index) for index in self.frames]
@@ -102,12 +104,12 @@ class FrameStore:
         )
 
     def draw(self, count: int, *, generator: torch.Generator) -> FrameBatch:
-        """Draw frames at random without repetition."""
+        """Draw frames at random without repetition, rare faces more often."""
         count = min(count, len(self))
-        rows = torch.randperm(len(self), generator=generator)[:count]
+        rows = torch.multinomial(self._rarity, count, generator=generator)
         return self.batch(rows.tolist())
 
-    def expressions(self) -> tuple[Float[Tensor, "n 10"], Float[Tensor, "n 53"]]:
+    def expressions(self) -> tuple[Float[Tensor, "n 13"], Float[Tensor, "n 53"]]:
         """Return what the faces of all frames do, and the weights tracked for it."""
         weights = torch.from_numpy(self._subject.arrays["expression"][self.frames])
         return self._face[self.frames], weights.float()
@@ -120,20 +122,30 @@ class FrameStore:
 def driving_signals(
     arrays: dict[str, np.ndarray],
 ) -> tuple[
-    Float[Tensor, "frames 6"], Float[Tensor, "frames 3"], Float[Tensor, "frames 6"]
+    Float[Tensor, "frames 9"], Float[Tensor, "frames 3"], Float[Tensor, "frames 6"]
 ]:
     """Return the eye, rotation and landmark signals of all frames.
 
-    Eye: blink of both eyes and gaze; rotation: radians; landmark: nose tip and outer
+    Eye: blinks, brows and gaze; rotation: radians; landmark: nose tip and outer
     eye corners in the crop relative to their mean, times 8, so that typical motion
     is of order one.
     """
-    eye = np.concatenate([arrays["blink"], arrays["gaze"]], axis=1)
-    marks = arrays["landmarks"][:, list(_ANCHORS)].reshape(len(eye), -1)
-    centred = _LANDMARK_GAIN * (marks - marks.mean(0, keepdims=True))
-    signals = (eye, arrays["rotation"], centred)
-    first, second, third = (torch.from_numpy(s).float() for s in signals)
-    return first, second, third
+    gaze, rotation = (torch.from_numpy(arrays[k]).float() for k in ("gaze", "rotation"))
+    marks = torch.from_numpy(arrays["landmarks"][:, list(_ANCHORS)]).float().flatten(1)
+    centred = _LANDMARK_GAIN * (marks - marks.mean(0, keepdim=True))
+    return torch.cat([upper_signals(arrays), gaze], dim=1), rotation, centred
+
+
+def _rarity(face: Float[Tensor, "n 13"]) -> Float[Tensor, " n"]:
+    """Return how often frames are drawn, relative to one another.
+
+    The weight is the largest squared distance of a signal from its mean, in
+    deviations, within bounds: shut eyes are one frame in forty, and seen as often as
+    others they would be learned half open.
+    """
+    spread = face.std(0, correction=0).clamp(min=1e-3)
+    distance = ((face - face.mean(0)) / spread).square().amax(1)
+    return distance.clamp(*_RARITY)
 
 
 def _box(

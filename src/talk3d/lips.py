@@ -1,9 +1,8 @@
 """The shape of the lips, free of the head's motion: what sound decides.
 
 Comes in: landmarks of a video and its cameras. Goes out: lip shapes in the head frame,
-and a few numbers that span them. A landmark is carried back along its ray to the depth
-that the mean face has there; the lips are then centred, in percent of the distance
-between the outer corners of the eyes.
+centred, in percent of the distance between the outer corners of the eyes, and a few
+numbers that span them.
 """
 
 from dataclasses import dataclass
@@ -13,31 +12,34 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from talk3d.camera import image_rays
+from talk3d.brows import BROW_NUMBERS, brow_signals
 from talk3d.dataset import Subject
-from talk3d.face import INNER_LIPS, OUTER_LIPS, load_face_shape
+from talk3d.face import INNER_LIPS, OUTER_LIPS
+from talk3d.unposed import unposed_landmarks
 
 __all__ = [
     "FACE_NUMBERS",
     "LIP_NUMBERS",
     "LIP_POINTS",
+    "UPPER_NUMBERS",
     "LipSpace",
     "face_numbers",
     "face_signals",
     "lip_shapes",
     "lip_space",
     "seen_lips",
+    "upper_signals",
 ]
 
 LIP_POINTS = OUTER_LIPS + INNER_LIPS
 """Indices of the 40 lip landmarks."""
 LIP_NUMBERS = 8
 """Numbers that span a person's lips."""
-FACE_NUMBERS = LIP_NUMBERS + 2
-"""Numbers that say what a face does: the lips', then the blinks of both eyes."""
+UPPER_NUMBERS = 2 + BROW_NUMBERS
+"""Numbers that say what the upper face does: blink left and right, then the brows."""
+FACE_NUMBERS = LIP_NUMBERS + UPPER_NUMBERS
+"""Numbers that say what a face does: the lips', then the upper face's."""
 _BLINK_GAIN = 4.0
-_CANTHI = (33, 263)
-_PERCENT = 100.0
 
 
 def lip_shapes(
@@ -54,15 +56,8 @@ def lip_shapes(
         x to the subject's left, y up, relative to the mean of the points, percent of
         the distance of the outer eye corners (median of the video).
     """
-    depth = torch.from_numpy(load_face_shape().mean[:, 2]).double()
-    marks = torch.from_numpy(np.asarray(landmarks)).double()
-    origins, directions = image_rays(torch.from_numpy(camera).double(), marks)
-    along = (depth - origins[..., 2]) / directions[..., 2]
-    flat = (origins + along[..., None] * directions)[..., :2].numpy()
-    canthi = flat[:, _CANTHI[0]] - flat[:, _CANTHI[1]]
-    unit = np.median(np.linalg.norm(canthi, axis=-1)) / _PERCENT
-    lips = flat[:, list(LIP_POINTS)]
-    lips = (lips - lips.mean(1, keepdims=True)) / unit
+    lips = unposed_landmarks(landmarks, camera)[:, list(LIP_POINTS)]
+    lips = lips - lips.mean(1, keepdims=True)
     return lips.reshape(len(lips), -1).astype(np.float32)
 
 
@@ -123,14 +118,22 @@ def lip_space(subject: Subject) -> LipSpace:
     return LipSpace.of(seen_lips(subject)[train.start : train.stop][valid])
 
 
-def face_signals(subject: Subject) -> Float[Tensor, "frames 10"]:
-    """Return what the face does in all frames: lips, blink left and right."""
+def face_signals(subject: Subject) -> Float[Tensor, "frames 13"]:
+    """Return what the face does in all frames: lips, lids, brows."""
     lips = lip_space(subject).encode(torch.from_numpy(seen_lips(subject)))
-    return face_numbers(lips, torch.from_numpy(subject.arrays["blink"]).float())
+    return face_numbers(lips, upper_signals(subject.arrays))
+
+
+def upper_signals(arrays: dict[str, np.ndarray]) -> Float[Tensor, "frames 5"]:
+    """Return what the upper face does: blink left and right (0 to 1), brows."""
+    brows = brow_signals(arrays["landmarks"], arrays["camera"])
+    blink = torch.from_numpy(np.asarray(arrays["blink"], np.float32))
+    return torch.cat([blink, torch.from_numpy(brows)], dim=1)
 
 
 def face_numbers(
-    lips: Float[Tensor, "frames 8"], blink: Float[Tensor, "frames 2"]
-) -> Float[Tensor, "frames 10"]:
-    """Join lips and blinks (0 open, 1 shut), all of deviation about 1."""
-    return torch.cat([lips, _BLINK_GAIN * blink], dim=1)
+    lips: Float[Tensor, "frames 8"], upper: Float[Tensor, "frames 5"]
+) -> Float[Tensor, "frames 13"]:
+    """Join the numbers of lips and upper face, all of deviation about 1."""
+    blink, brows = upper.split((2, BROW_NUMBERS), dim=1)
+    return torch.cat([lips, _BLINK_GAIN * blink, brows], dim=1)

@@ -43,17 +43,17 @@ _RIDGE = 0.01
 
 @dataclass
 class Drive:
-    """How lips and lids become conditions of the generator, linearly."""
+    """How lips, lids and brows become conditions of the generator, linearly."""
 
-    expression: Float[Tensor, "11 53"]
+    expression: Float[Tensor, "14 53"]
     """Face signals, and 1, to expression weights."""
-    style: Float[Tensor, "10 w"]
+    style: Float[Tensor, "13 w"]
     """Face signals to what expressions cannot say, added to all style vectors."""
 
     @classmethod
     def fitted(
         cls,
-        face: Float[Tensor, "frames 10"],
+        face: Float[Tensor, "frames 13"],
         expression: Float[Tensor, "frames 53"],
         w_dim: int,
     ) -> "Drive":
@@ -63,7 +63,7 @@ class Drive:
         weights = torch.linalg.solve(gram, rows.T @ expression)
         return cls(weights, torch.zeros(face.shape[1], w_dim))
 
-    def weights(self, face: Float[Tensor, "batch 10"]) -> Float[Tensor, "batch 53"]:
+    def weights(self, face: Float[Tensor, "batch 13"]) -> Float[Tensor, "batch 53"]:
         """Return the expression weights of face signals."""
         return _with_one(face) @ self.expression
 
@@ -86,12 +86,12 @@ class Person:
     """Added to all planes, at ``DETAIL`` times their resolution: what the network is
     too coarse to say of the person."""
     drive: Drive
-    """Lips and lids to the generator's conditions."""
+    """Lips, lids and brows to the generator's conditions."""
 
     def styles(
-        self, face: Float[Tensor, "batch 10"], gaze: Float[Tensor, "batch 4"]
+        self, face: Float[Tensor, "batch 13"], gaze: Float[Tensor, "batch 4"]
     ) -> Float[Tensor, "batch layers w"]:
-        """Return the style vectors of the person with given lips, lids and gaze.
+        """Return the style vectors of the person with given lips, lids, brows and gaze.
 
         Args:
             face: see ``talk3d.lips.face_signals``.

@@ -23,7 +23,7 @@ def make_identity() -> torch.Tensor:
 def make_batch(audio: torch.Tensor) -> DrivingBatch:
     generator = torch.Generator().manual_seed(2)
     eye, rotation, landmark = (
-        torch.rand(len(audio), k, generator=generator) for k in (6, 3, 6)
+        torch.rand(len(audio), k, generator=generator) for k in (9, 3, 6)
     )
     return DrivingBatch(audio=audio, eye=eye, rotation=rotation, landmark=landmark)
 

@@ -24,7 +24,7 @@ def make_inputs(batch: int = 3, seed: int = 1) -> dict[str, torch.Tensor]:
 
     return {
         "audio": 4 * draw(batch, 8) - 2,
-        "eye": draw(batch, 6),
+        "eye": draw(batch, 9),
         "rotation": draw(batch, 3) - 0.5,
         "landmark": draw(batch, 6) - 0.5,
     }
@@ -59,7 +59,7 @@ def test_the_null_token_is_the_same_for_every_frame() -> None:
 def test_tracking_noise_moves_a_token_less_than_real_motion() -> None:
     # A blink label trembles by 0.03; shutting the eyes must stand out by far.
     tokenizer, inputs = make_tokenizer(TokenConfig()), make_inputs()
-    base = torch.zeros(3, 6)
+    base = torch.zeros(3, 9)
     shut = base.clone()
     shut[:, :2] = 1
     tremble = base.clone()

@@ -50,7 +50,7 @@ class DrivingBatch:
 
     audio: Float[Tensor, "b 8"]
     """The lips that go with the sound, see ``talk3d.lips.LipSpace``."""
-    eye: Float[Tensor, "b 6"]
+    eye: Float[Tensor, "b 9"]
     """Blink left, right (0 open, 1 shut); gaze left yaw, pitch, right yaw, pitch."""
     rotation: Float[Tensor, "b 3"]
     """Head yaw, pitch, roll in radians, relative to the video's mean."""

@@ -1,8 +1,8 @@
 """Tri-planes that move: the generator's own motion and the animator's offset.
 
-The generator knows what expressions do to any face; lips and lids drive it through
-its style vectors. The U-Net adds what this person does besides. Comes in: what drives
-some frames. Goes out: the style vectors and planes of these frames.
+The generator knows what expressions do to any face; lips, lids and brows drive it
+through its style vectors. The U-Net adds what this person does besides. Comes in: what
+drives some frames. Goes out: the style vectors and planes of these frames.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from talk3d.animator.model import Animator, DrivingBatch
 from talk3d.animator.unet import Encoded
-from talk3d.lips import face_numbers
+from talk3d.lips import UPPER_NUMBERS, face_numbers
 from talk3d.person import Person, enlarged
 from talk3d.precision import body_precision
 
@@ -49,10 +49,10 @@ class Moving:
             driving: what drives them.
             tokens: the animator's tokens, if not those of ``driving``.
         """
-        person, (blink, gaze) = self.person, driving.eye.split((2, 4), dim=1)
+        person, (upper, gaze) = self.person, driving.eye.split((UPPER_NUMBERS, 4), 1)
         with body_precision(self.half):
             with torch.no_grad():
-                face = face_numbers(driving.audio, blink)
+                face = face_numbers(driving.audio, upper)
                 w = person.styles(face, gaze)
                 base = person.generator.planes(w)
             if tokens is None:

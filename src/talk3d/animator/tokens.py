@@ -2,9 +2,9 @@
 
 Each driver becomes one vector of the same width. The audio token carries the speech, as
 the lips that go with it (``talk3d.lips``, eight numbers of deviation one); the others
-soak up what speech does not explain (blinks, gaze, what moves as the head does), and
-the null token, learned and the same for every frame, is what attention turns to where
-nothing need change.
+soak up what speech does not explain (lids, brows, gaze, what moves as the head does),
+and the null token, learned and the same for every frame, is what attention turns to
+where nothing need change.
 
 Symbols: ``b`` frames, ``d`` token width.
 """
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from talk3d.lips import LIP_NUMBERS
+from talk3d.lips import LIP_NUMBERS, UPPER_NUMBERS
 
 __all__ = [
     "EYE_NUMBERS",
@@ -30,8 +30,8 @@ __all__ = [
 
 TOKENS = ("audio", "eye", "rotation", "landmark", "null")
 """Names of the tokens, in their order."""
-EYE_NUMBERS = 6
-"""Blink left and right, 0 open to 1 shut; gaze left yaw, pitch, right yaw, pitch."""
+EYE_NUMBERS = UPPER_NUMBERS + 4
+"""The upper face's; gaze left yaw, pitch, right yaw, pitch in radians."""
 ROTATION_NUMBERS = 3
 """Head yaw, pitch, roll in radians."""
 LANDMARK_NUMBERS = 6
@@ -95,7 +95,7 @@ class Tokenizer(nn.Module):
     def forward(
         self,
         audio: Float[Tensor, "b 8"],
-        eye: Float[Tensor, "b 6"],
+        eye: Float[Tensor, "b 9"],
         rotation: Float[Tensor, "b 3"],
         landmark: Float[Tensor, "b 6"],
     ) -> Float[Tensor, "b 5 d"]:

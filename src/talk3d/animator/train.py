@@ -80,8 +80,8 @@ class Drivers:
 
     lips: Float[Tensor, "frames 8"]
     """The lips that the video shows."""
-    eye: Float[Tensor, "frames 6"]
-    """Blink and gaze."""
+    eye: Float[Tensor, "frames 9"]
+    """Blinks, brows and gaze."""
     rotation: Float[Tensor, "frames 3"]
     """Head rotation in radians."""
     landmark: Float[Tensor, "frames 6"]

@@ -1,0 +1,41 @@
+"""Landmarks free of the head's motion.
+
+Comes in: landmarks of a video and its cameras. Goes out: the same points on the face,
+seen from the front. A landmark is carried back along its ray to the depth that the
+mean face has there.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from talk3d.camera import image_rays
+from talk3d.face import load_face_shape
+
+__all__ = ["unposed_landmarks"]
+
+_CANTHI = (33, 263)
+_PERCENT = 100.0
+
+
+def unposed_landmarks(
+    landmarks: Float[np.ndarray, "frames 478 2"],
+    camera: Float[np.ndarray, "frames 25"],
+) -> Float[np.ndarray, "frames 478 2"]:
+    """Return where the points lie in the head frame.
+
+    Args:
+        landmarks: crop coordinates, 0 to 1.
+        camera: EG3D labels in the head frame.
+
+    Returns:
+        x to the subject's left, y up, from the head frame's origin, percent of the
+        distance of the outer eye corners (median of the video).
+    """
+    depth = torch.from_numpy(load_face_shape().mean[:, 2]).double()
+    marks = torch.from_numpy(np.asarray(landmarks)).double()
+    origins, directions = image_rays(torch.from_numpy(camera).double(), marks)
+    along = (depth - origins[..., 2]) / directions[..., 2]
+    flat = (origins + along[..., None] * directions)[..., :2].numpy()
+    canthi = flat[:, _CANTHI[0]] - flat[:, _CANTHI[1]]
+    return flat * (_PERCENT / np.median(np.linalg.norm(canthi, axis=-1)))
