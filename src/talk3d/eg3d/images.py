@@ -15,7 +15,7 @@ from talk3d.camera import camera_rays
 from talk3d.eg3d.corpus import CorpusBatch
 from talk3d.eg3d.generator import Generator
 from talk3d.eg3d.volume import box_interval
-from talk3d.losses import laplacian_loss, weighted_l1
+from talk3d.losses import laplacian_loss, texture_loss, weighted_l1
 from talk3d.precision import body_precision
 
 __all__ = ["guided_depths", "image_losses"]
@@ -26,6 +26,7 @@ _SPREAD = 8
 _BEFORE, _BEHIND = 0.04, 0.06
 _FEATURE_PARTS = (2, 3, 4, 5)
 _FEATURE_WEIGHT = 4.0
+_TEXTURE_WEIGHT = 0.5
 
 
 def guided_depths(
@@ -72,7 +73,7 @@ def image_losses(
     half: bool,
     chance: torch.Generator,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Render the batch and compare colour, alpha and detail.
+    """Render the batch and compare colour, alpha, detail and its local strength.
 
     Pictures are compared premultiplied, so nothing is asked where nothing is seen.
     """
@@ -94,6 +95,7 @@ def image_losses(
         "raw": weighted_l1(raw, low, flat),
         "colour": weighted_l1(image, truth, weight),
         "detail": laplacian_loss(image[:, :3], truth[:, :3], weight),
+        "texture": _TEXTURE_WEIGHT * texture_loss(image[:, :3], truth[:, :3], weight),
     }
 
 
