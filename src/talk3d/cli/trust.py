@@ -42,7 +42,7 @@ def forget(path: Positional[Path], videos: bool = False, dry_run: bool = False) 
 
     Args:
         path: an avatar, a generator, a subject folder or a work folder.
-        videos: also remove the videos made of the avatar that are still in place.
+        videos: also remove videos, sheets and reports of the avatar still in place.
         dry_run: only say what would be removed.
     """
     from talk3d.trust.forget import forget as run

@@ -50,7 +50,7 @@ class Reading:
     agreement: float
     """Part of the 124 coded bits that agree with the word read; chance gives 0.8."""
     fit: float
-    """Best fit ``z`` of the fixed part; pictures without a mark stay below 6."""
+    """Best fit ``z`` of the fixed part; pictures without a mark stay below 7."""
     false_alarm: float
     """Bound of the probability that an unmarked picture looks like this."""
     size: float

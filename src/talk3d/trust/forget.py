@@ -61,7 +61,7 @@ def forget(path: Path, *, videos: bool = False, dry_run: bool = False) -> Erasur
 
     Args:
         path: an avatar, a generator, a subject folder or a work folder.
-        videos: also remove the videos that the ledger knows of.
+        videos: also remove the videos, sheets and reports that the ledger knows of.
         dry_run: only say what would be removed.
 
     Raises:
@@ -75,17 +75,21 @@ def forget(path: Path, *, videos: bool = False, dry_run: bool = False) -> Erasur
     names = {str(target) for target in targets}
     hashes = {avatar_fingerprint(t) for t in targets if _kind(t) == "avatar"}
 
-    def concerns(entry: dict[str, Any]) -> bool:
-        places = {entry.get("avatar_path"), entry.get("work")}
-        return bool(names & places) or entry.get("avatar") in hashes
-
-    entries = [entry for entry in ledger_entries() if concerns(entry)]
     erasure = Erasure()
     for target in targets:
         _erase(target, erasure, dry_run=dry_run)
+    gone = set(erasure.removed)
+
+    def concerns(entry: dict[str, Any]) -> bool:
+        places = {entry.get("avatar_path"), entry.get("work")}
+        out = Path(str(entry.get("out")))
+        removed = not gone.isdisjoint([out, *out.parents])
+        return bool(names & places) or entry.get("avatar") in hashes or removed
+
+    entries = [entry for entry in ledger_entries() if concerns(entry)]
     made = [Path(e["out"]) for e in entries if e.get("out") is not None]
     for video in dict.fromkeys(made):
-        if not video.is_file():
+        if video in gone or not video.is_file():
             continue
         if videos:
             _remove(video, erasure, dry_run=dry_run)

@@ -14,7 +14,7 @@ know.
 
 import base64
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -36,7 +36,7 @@ _HASH = hashes.SHA256()
 class Identity:
     """A key and its certificates."""
 
-    key: str
+    key: str = field(repr=False)
     """PEM."""
     chain: str
     """PEM, the signing certificate first."""

@@ -10,6 +10,7 @@ is asked: nothing leaves the machine.
 """
 
 import hashlib
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,14 @@ from talk3d import __version__
 from talk3d.trust.identity import Identity
 from talk3d.trust.watermark import ID_DIGITS
 
-__all__ = ["STATEMENT", "Signed", "read_manifest", "sign", "statement_identity"]
+__all__ = [
+    "STATEMENT",
+    "Signed",
+    "read_manifest",
+    "sign",
+    "signed_picture",
+    "statement_identity",
+]
 
 STATEMENT = "talk3d.statement"
 _BINDING = "c2pa.soft-binding"
@@ -82,6 +90,7 @@ def sign(
     identity: Identity,
     *,
     parent: Path | None = None,
+    composed: bool = False,
 ) -> None:
     """Write a signed copy of a movie or picture.
 
@@ -91,36 +100,42 @@ def sign(
         statement: what is said about it; strings, numbers and truth values by name.
         identity: who signs.
         parent: the camera file that parts of the picture come from.
+        composed: whether parts come from a camera, of a file that is not at hand.
 
     Raises:
         ValueError: if the kind of file cannot be signed.
     """
-    kind = _TYPES.get(source.suffix.lower())
-    if kind is None:
-        message = f"cannot sign {source.name}: give one of {', '.join(_TYPES)}"
-        raise ValueError(message)
-    created = C2paDigitalSourceType.TRAINED_ALGORITHMIC_MEDIA
-    composed = C2paDigitalSourceType.COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA
-    info = C2paSignerInfo(
-        C2paSigningAlg.ES256, identity.chain.encode(), identity.key.encode(), None
-    )
-    try:
-        with (
-            Context.from_dict(_OFFLINE) as context,
-            Signer.from_info(info) as signer,
-            Builder(_definition(statement, kind), context=context) as builder,
-            source.open("rb") as content,
-            out.open("w+b") as target,
-        ):
-            if parent is None:
-                builder.set_intent(C2paBuilderIntent.CREATE, created)
-            else:
-                builder.set_intent(C2paBuilderIntent.EDIT, composed)
-                _add_parent(builder, parent, composed)
-            builder.sign(signer, kind, content, target)
-    except C2paError as error:
-        message = f"{source.name} cannot be signed: {error}"
-        raise ValueError(message) from error
+    kind = _kind(source.name)
+    with source.open("rb") as content, out.open("w+b") as target:
+        streams = (content, target)
+        _sign(streams, kind, statement, identity, parent=parent, composed=composed)
+
+
+def signed_picture(
+    content: bytes,
+    suffix: str,
+    statement: dict[str, Any],
+    identity: Identity,
+    *,
+    composed: bool = False,
+) -> bytes:
+    """Return a signed copy of an encoded picture.
+
+    Args:
+        content: the file.
+        suffix: of its name, such as ``.png``.
+        statement: what is said about it.
+        identity: who signs.
+        composed: whether parts come from a camera.
+
+    Raises:
+        ValueError: if the kind of file cannot be signed.
+    """
+    target = io.BytesIO()
+    streams = (io.BytesIO(content), target)
+    kind = _kind(f"picture{suffix}")
+    _sign(streams, kind, statement, identity, parent=None, composed=composed)
+    return target.getvalue()
 
 
 def read_manifest(path: Path, authorities: str = "") -> Signed | None:
@@ -148,6 +163,48 @@ def read_manifest(path: Path, authorities: str = "") -> Signed | None:
             return None
         return Signed(False, False, "", None, None, (str(error),))
     return _signed(report)
+
+
+def _kind(name: str) -> str:
+    kind = _TYPES.get(Path(name).suffix.lower())
+    if kind is None:
+        message = f"cannot sign {name}: give one of {', '.join(_TYPES)}"
+        raise ValueError(message)
+    return kind
+
+
+def _sign(
+    streams: tuple[io.BufferedIOBase, io.BufferedIOBase],
+    kind: str,
+    statement: dict[str, Any],
+    identity: Identity,
+    *,
+    parent: Path | None,
+    composed: bool,
+) -> None:
+    """Read from the first stream and write to the second."""
+    pure = C2paDigitalSourceType.TRAINED_ALGORITHMIC_MEDIA
+    mixed = C2paDigitalSourceType.COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA
+    info = C2paSignerInfo(
+        C2paSigningAlg.ES256, identity.chain.encode(), identity.key.encode(), None
+    )
+    try:
+        with (
+            Context.from_dict(_OFFLINE) as context,
+            Signer.from_info(info) as signer,
+            Builder(_definition(statement, kind), context=context) as builder,
+        ):
+            if parent is None:
+                builder.set_intent(
+                    C2paBuilderIntent.CREATE, mixed if composed else pure
+                )
+            else:
+                builder.set_intent(C2paBuilderIntent.EDIT, mixed)
+                _add_parent(builder, parent, mixed)
+            builder.sign(signer, kind, *streams)
+    except C2paError as error:
+        message = f"the {kind} file cannot be signed: {error}"
+        raise ValueError(message) from error
 
 
 def _definition(statement: dict[str, Any], kind: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Marks what is written: pattern in the picture, statement in the file.
 
-``marked_output`` is the one door through which pictures of an avatar leave: it hands
+``marked_output`` is the one door through which videos of an avatar leave: it hands
 out a place to write to and an operation on frames, and puts the signed file under its
 name when all went well. Leaving the marks out takes a reason, which is noted.
 """
@@ -25,7 +25,14 @@ from talk3d.trust.ledger import note
 from talk3d.trust.manifest import sign, statement_identity
 from talk3d.trust.watermark import Mark
 
-__all__ = ["LABEL", "Marks", "Output", "label_picture", "marked_output"]
+__all__ = [
+    "LABEL",
+    "Marks",
+    "Output",
+    "label_picture",
+    "make_statement",
+    "marked_output",
+]
 
 _LOG = logging.getLogger(__name__)
 LABEL = "AI GENERATED"
@@ -78,7 +85,8 @@ def marked_output(
         _LOG.warning("%s carries no marks; the reason is noted", out.name)
         yield Output(out, labelled)
         return
-    statement = _statement(marks, consent, about)
+    what = "a synthetic talking head made with talk3d"
+    statement = make_statement(what, consent, purpose=marks.purpose, about=about)
     identity = statement_identity(statement)
     signer = load_identity()
     held: list[Mark] = []
@@ -123,11 +131,22 @@ def _as_it_is(picture: np.ndarray) -> np.ndarray:
     return picture
 
 
-def _statement(marks: Marks, consent: Consent, about: dict[str, str]) -> dict[str, Any]:
-    return {
+def make_statement(
+    what: str, consent: Consent | None, *, purpose: str, about: dict[str, str]
+) -> dict[str, Any]:
+    """Return what is signed.
+
+    Args:
+        what: what the file is.
+        consent: of the person shown, if it is known.
+        purpose: what the file is made for.
+        about: what else is said, such as the hash of the avatar.
+    """
+    said: dict[str, Any] = {
         "made": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "what": "a synthetic talking head made with talk3d",
-        "synthetic_person": consent.synthetic,
-        "consent": consent.sha256,
-        "purpose": marks.purpose,
-    } | about
+        "what": what,
+        "purpose": purpose,
+    }
+    if consent is not None:
+        said |= {"synthetic_person": consent.synthetic, "consent": consent.sha256}
+    return said | about

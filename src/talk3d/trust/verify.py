@@ -23,6 +23,7 @@ from talk3d.video import read_frames
 __all__ = ["Verdict", "verify"]
 
 _RATE, _SCENE_FRAMES, _SCENES = 12.5, 125, 60
+_PERSONS: dict[object, str] = {True: "a synthetic person", False: "a real person"}
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
@@ -149,10 +150,11 @@ def _of_manifest(verdict: Verdict) -> Iterator[str]:
     yield f"Manifest: valid, made by {maker}, signed by {manifest.signer!r}, {trust}."
     if manifest.statement is not None:
         said = manifest.statement
-        who = "a synthetic person" if said.get("synthetic_person") else "a real person"
+        who = _PERSONS.get(said.get("synthetic_person"), "a person it does not name")
+        consent = str(said.get("consent", "not named"))[:16]
         yield (
             f"It says: {said.get('what')}, {who}, made {said.get('made')} for"
-            f" {said.get('purpose')} use, consent {str(said.get('consent'))[:16]}."
+            f" {said.get('purpose')} use, consent {consent}."
         )
 
 

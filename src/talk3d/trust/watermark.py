@@ -31,8 +31,9 @@ ID_DIGITS = ID_BITS // 4
 WEAKEST, STRONGEST, BY_ACTIVITY = 0.5, 3.0, 0.7
 """Root mean square of the pattern in levels of 255 where the picture is flat, where it
 is busy, and what a level of local activity adds."""
-BUDGET = 1.99
-"""Highest root mean square of the pattern over a picture: 42.1 dB."""
+LEAST, BUDGET = 1.6, 1.99
+"""Root mean square of the pattern over a picture, least and highest: 44 and 42 dB. A
+picture that is flat all over must carry the mark somewhere."""
 _LOWEST, _HIGHEST = 8, 56
 _SYNC_PART = 0.25
 _FINE, _AROUND = (7, 7), (5, 5)
@@ -141,7 +142,8 @@ def _strength(
     power = cv2.resize(power, small, interpolation=cv2.INTER_AREA)
     activity = np.sqrt(np.maximum(power, 0))
     strength = np.clip(WEAKEST + BY_ACTIVITY * activity, WEAKEST, STRONGEST)
-    strength *= min(1.0, BUDGET / float(np.sqrt(np.mean(strength * strength))))
+    level = float(np.sqrt(np.mean(strength * strength)))
+    strength *= min(max(level, LEAST), BUDGET) / level
     return cv2.resize(strength, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
