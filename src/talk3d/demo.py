@@ -9,11 +9,9 @@ from importlib import resources
 from pathlib import Path
 
 import soundfile
-from PIL import Image
 
 from talk3d.animator.train import AnimatorTrainConfig
 from talk3d.audio import SAMPLE_RATE, load_audio
-from talk3d.checkpoint import write_atomically
 from talk3d.evaluate.run import evaluate
 from talk3d.person import load_person
 from talk3d.personalize import PersonalizeConfig
@@ -27,6 +25,8 @@ from talk3d.pipeline import (
     yaw_sheet,
 )
 from talk3d.trust.consent import synthetic_consent
+from talk3d.trust.holders import avatar_fingerprint
+from talk3d.trust.pictures import avatar_stamp, write_picture
 
 __all__ = ["QUICK", "demo", "shipped"]
 
@@ -74,7 +74,8 @@ def demo(out: Path, report: Report) -> None:
     clip = shipped("speaker.mp4")
     create(clip, avatar, prior, work, QUICK, report, consent=drawn)
     replay(avatar, work / "subject", out / "created.mp4")
-    with write_atomically(out / "yaw.png") as temporary:
-        sheet = yaw_sheet(load_person(work / "generator.safetensors"))
-        Image.fromarray(sheet).save(temporary)
+    sheet = yaw_sheet(load_person(work / "generator.safetensors"))
+    fingerprint = avatar_fingerprint(avatar)
+    stamp = avatar_stamp(drawn, "a synthetic head from all sides", avatar=fingerprint)
+    write_picture(out / "yaw.png", sheet, stamp)
     evaluate(out / "created.mp4", work / "subject", out / "report")

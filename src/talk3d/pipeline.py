@@ -40,6 +40,7 @@ from talk3d.trust.holders import (
 )
 from talk3d.trust.ledger import note
 from talk3d.trust.marking import Marks, marked_output
+from talk3d.trust.pictures import subject_stamp, write_picture
 
 __all__ = [
     "CreateConfig",
@@ -169,9 +170,10 @@ def personalize_subject(
 ) -> None:
     """Fit the prior to a subject and write a generator file."""
     state = out.with_suffix(".state")
-    preview = _Preview(out.with_suffix(".png"))
+    opened = Subject.open(subject)
+    preview = _Preview(out.with_suffix(".png"), opened)
     person: Person | None = None
-    steps = personalize(Subject.open(subject), prior, config, state=state)
+    steps = personalize(opened, prior, config, state=state)
     for stage, step, length, person in steps:
         report(stage, step / length)
         preview.offer(person)
@@ -192,7 +194,7 @@ def train_subject(
     consent = subject_consent(opened)
     state = out.with_suffix(".state")
     steps = train_animator(opened, person, config, state=state)
-    preview = _Preview(out.with_suffix(".png"))
+    preview = _Preview(out.with_suffix(".png"), opened)
     trained = None
     for stage, step, length, animator in steps:
         trained = animator
@@ -344,16 +346,16 @@ def yaw_sheet(person: Person) -> UInt8[np.ndarray, "size width 3"]:
 class _Preview:
     """Writes a picture of the person every two minutes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, subject: Subject) -> None:
         self._path = path
+        self._stamp = subject_stamp(subject, "a preview of a synthetic head")
         self._due = time.monotonic() + _PREVIEW_SECONDS
 
     def offer(self, person: Person) -> None:
         if time.monotonic() < self._due:
             return
         self._due = time.monotonic() + _PREVIEW_SECONDS
-        with write_atomically(self._path) as temporary:
-            Image.fromarray(yaw_sheet(person)).save(temporary)
+        write_picture(self._path, yaw_sheet(person), self._stamp)
 
 
 def _check_disk(work: Path) -> None:
