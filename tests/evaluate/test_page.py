@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from html.parser import HTMLParser
@@ -12,6 +13,8 @@ import pytest
 
 from talk3d.dataset import Subject
 from talk3d.evaluate.run import EvaluateConfig, evaluate
+from talk3d.trust.manifest import read_manifest
+from talk3d.trust.verify import verify
 
 from .browser import Browser, available
 from .subjects import write_subject, write_video
@@ -62,6 +65,20 @@ def test_the_data_can_be_read_back(page):
 
 
 @pytest.mark.skipif(not available(), reason="chromium and chromedriver are not here")
+def test_sheets_player_and_embedded_pictures_are_marked(page, tmp_path):
+    sheets = sorted((page.parent / "strips").rglob("*.png"))
+    assert len(sheets) == 6
+    for sheet in (sheets[0], sheets[-1]):
+        assert verify(sheet).belong
+    player = read_manifest(page.parent / "player.mp4")
+    assert player is not None
+    assert player.valid
+    codes = re.findall(r"data:image/jpeg;base64,([^\"]+)", page.read_text())
+    assert len(codes) == 6
+    (tmp_path / "a.jpg").write_bytes(base64.b64decode(codes[0]))
+    assert verify(tmp_path / "a.jpg").belong
+
+
 def test_the_page_plays_in_a_browser(page, tmp_path):
     with Browser() as browser:
         browser.open(page)

@@ -19,13 +19,16 @@ from talk3d.benchmark.score import folder_row, over_grey
 from talk3d.benchmark.summary import COLUMNS, Pool, markdown, signed_bins
 from talk3d.benchmark.task import Task
 from talk3d.checkpoint import write_atomically
+from talk3d.dataset import Subject
 from talk3d.evaluate.strips import contact_sheet
+from talk3d.trust.pictures import Stamp, subject_stamp, write_picture
 
 __all__ = ["sheet", "write_report"]
 
 _TITLES = {"synthetic": "Synthetic talkers", "recorded": "A recorded person who turns"}
 _PLOTTED = ("face/psnr", "matte/psnr", "face/sharpness", "surface/mm", "points/error")
 _WIDE, _TILE = 11, 128
+_SHEET = "views of a synthetic head beside the truth"
 
 
 def write_report(
@@ -135,9 +138,10 @@ def _section(
         parts.append(plot)
     rows = [row for row in names if row not in CONTROLS]
     for task in tasks:
-        picture = Image.fromarray(sheet(task, rows))
-        picture.save(out / f"{task.path.name}.png")
-        parts.append(f"<h3>{html.escape(task.name)}</h3>{_embedded(picture)}")
+        stamp = subject_stamp(Subject.open(task.path / "subject"), _SHEET, seen=True)
+        picture = sheet(task, rows)
+        write_picture(out / f"{task.path.name}.png", picture, stamp)
+        parts.append(f"<h3>{html.escape(task.name)}</h3>{_embedded(picture, stamp)}")
     parts += [_table(text) for text in tables]
     return "\n".join(parts)
 
@@ -160,10 +164,10 @@ def _panels(pooled: Pool, names: Mapping[str, str]) -> list[Panel]:
     return panels
 
 
-def _embedded(picture: Image.Image) -> str:
+def _embedded(picture: np.ndarray, stamp: Stamp) -> str:
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=90)
-    code = base64.b64encode(buffer.getvalue()).decode()
+    Image.fromarray(stamp.mark(picture)).save(buffer, "JPEG", quality=90)
+    code = base64.b64encode(stamp.sign(buffer.getvalue(), ".jpg")).decode()
     return f'<img src="data:image/jpeg;base64,{code}" alt="views">'
 
 

@@ -22,6 +22,7 @@ from PIL import Image
 
 from talk3d.evaluate.report import DELIVERED, TRUTH_ROWS, Report, as_json
 from talk3d.evaluate.scores import PerFrame
+from talk3d.trust.pictures import Stamp
 
 __all__ = ["METRICS", "Metric", "write_page"]
 
@@ -135,6 +136,7 @@ def write_page(
     *,
     strips: Mapping[str, Path],
     player: Path,
+    stamp: Stamp,
     out: Path,
 ) -> None:
     """Write the page.
@@ -144,6 +146,7 @@ def write_page(
         frames: Scores per frame by row.
         strips: Sheets (PNG) by title.
         player: Video of truth and result side by side, in the folder of `out`.
+        stamp: What its pictures are signed with.
         out: The HTML file.
     """
     names = {plot["name"] for plot in _PLOTS} | {plot.get("truth") for plot in _PLOTS}
@@ -161,7 +164,8 @@ def write_page(
         "plots": _PLOTS,
         "jumps": _jumps(frames["result"]),
         "strips": [
-            {"title": title, "source": _picture(path)} for title, path in strips.items()
+            {"title": title, "source": _picture(path, stamp)}
+            for title, path in strips.items()
         ],
         "glossary": _GLOSSARY,
     }
@@ -196,12 +200,12 @@ def _rounded(values: np.ndarray) -> list[float | None]:
     return [float(f"{value:.5g}") if math.isfinite(value) else None for value in values]
 
 
-def _picture(path: Path) -> str:
-    """Embed a picture as JPEG."""
+def _picture(path: Path, stamp: Stamp) -> str:
+    """Embed a marked picture as signed JPEG."""
     buffer = io.BytesIO()
     with Image.open(path) as image:
         image.convert("RGB").save(buffer, "JPEG", quality=_JPEG_QUALITY)
-    return _embedded("image/jpeg", buffer.getvalue())
+    return _embedded("image/jpeg", stamp.sign(buffer.getvalue(), ".jpg"))
 
 
 def _video(path: Path) -> str:

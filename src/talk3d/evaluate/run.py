@@ -35,10 +35,12 @@ from talk3d.evaluate.scores import PerFrame, Score, Track
 from talk3d.evaluate.sheets import write_sheets
 from talk3d.face import FaceNets
 from talk3d.face_models import model_files
+from talk3d.trust.pictures import result_stamp, stamp_file
 
 __all__ = ["EvaluateConfig", "evaluate"]
 
 _RATE = 16_000
+_WHAT = "a synthetic talking head beside its recording"
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ class _Session:
         self._lpips = None if config.lpips is None else load_lpips(*config.lpips)
         truth = material.open_truth(reference, scratch, part=config.part)
         clip = material.decode(result, scratch / "result.rgb", fps=truth.fps)
+        self._stamp = result_stamp(result, _WHAT)
         self._clip, self._whole = clip, truth
         counts = (clip.shape[0], truth.count, truth.total)
         place = align.find_place(
@@ -352,6 +355,8 @@ class _Session:
                 folder=out / "strips",
                 moments=self._config.moments,
             )
+        for path in sheets.values():
+            stamp_file(path, self._stamp)
         player = out / "player.mp4"
         self._write_player(player)
         write_page(
@@ -359,8 +364,10 @@ class _Session:
             self._frames,
             strips=sheets,
             player=player,
+            stamp=self._stamp,
             out=out / "report.html",
         )
+        self._stamp.note(out / "report.html")
 
     def _write_player(self, path: Path) -> None:
         """Encode truth and result side by side with the result's sound."""
@@ -370,14 +377,16 @@ class _Session:
             first = round((self._place.start + self._moments.start) / truth.fps * _RATE)
             length = round(truth.count / truth.fps * _RATE)
             wave = np.pad(wave, (max(-first, 0), length))[max(first, 0) :][:length]
+        unsigned = self._scratch / "player.mp4"
         material.encode(
-            path,
-            lambda k: np.concatenate([truth.frame(k), result(k)], axis=1),
+            unsigned,
+            lambda k: self._stamp.mark(np.hstack([truth.frame(k), result(k)])),
             count=truth.count,
             fps=truth.fps,
             crf=18,
             wave=wave,
         )
+        self._stamp.sign_movie(unsigned, path)
 
 
 def _normalised(track: Track | None, size: tuple[int, int]) -> Track | None:
