@@ -25,13 +25,7 @@ def synth_people(seeds: Positional[str], out: Out, head: Path | None = None) -> 
     """
     from talk3d.synthetic.sheet import people_sheet
 
-    first, _, last = seeds.partition("-")
-    try:
-        chosen = range(int(first), int(last or first) + 1)
-    except ValueError:
-        message = f"the seeds {seeds!r} are not known: give FIRST-LAST, such as 0-35"
-        raise ValueError(message) from None
-    people_sheet(chosen, out, head=head)
+    people_sheet(_seeds(seeds), out, head=head)
     print(f"wrote {out}")
 
 
@@ -210,6 +204,38 @@ def prior_train(
     print(f"wrote {out / 'prior.safetensors'}")
 
 
+def prior_sample(
+    file: Positional[Path], out: Out, seeds: str = "0-5", truncation: float = 0.7
+) -> None:
+    """Draw a sheet of people that a prior makes up, from profile to profile.
+
+    Args:
+        file: the prior file.
+        out: the picture to write, PNG or JPEG.
+        seeds: first and last seed, one person each.
+        truncation: 1 draws as widely as the people trained on, 0 the average.
+    """
+    from talk3d.eg3d.generator import load_generator
+    from talk3d.eg3d.sample import draw_codes, sample_sheet
+    from talk3d.trust.pictures import avatar_stamp, write_picture
+
+    generator = load_generator(file)
+    codes = draw_codes(generator, _seeds(seeds))
+    sheet = sample_sheet(generator, codes, truncation=truncation)
+    write_picture(out, sheet, avatar_stamp(None, "people that a prior made up"))
+    print(f"wrote {out}")
+
+
+def _seeds(text: str) -> range:
+    """Read FIRST-LAST."""
+    first, _, last = text.partition("-")
+    try:
+        return range(int(first), int(last or first) + 1)
+    except ValueError:
+        message = f"the seeds {text!r} are not known: give FIRST-LAST, such as 0-35"
+        raise ValueError(message) from None
+
+
 GROUPS = {
     "synth": {
         "people": synth_people,
@@ -220,6 +246,6 @@ GROUPS = {
         "face-shape": synth_face_shape,
     },
     "speech": {"train": speech_train},
-    "prior": {"train": prior_train, "import": prior_import},
+    "prior": {"train": prior_train, "import": prior_import, "sample": prior_sample},
 }
 """By group and name."""

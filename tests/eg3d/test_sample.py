@@ -1,0 +1,40 @@
+"""Sheets of people that a prior makes up."""
+
+import numpy as np
+import torch
+
+from talk3d.eg3d.config import GeneratorConfig
+from talk3d.eg3d.generator import Generator
+from talk3d.eg3d.sample import draw_codes, sample_sheet
+
+
+def make_generator() -> Generator:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Generator(GeneratorConfig.tiny()).eval().requires_grad_(False)
+
+
+def test_codes_are_spread_as_the_people_trained_on():
+    generator = make_generator()
+    generator.z_avg.fill_(2.0)
+    generator.z_std.fill_(0.5)
+    codes = draw_codes(generator, range(200))
+    assert abs(codes.mean() - 2.0) < 0.05
+    assert abs(codes.std() - 0.5) < 0.05
+    torch.testing.assert_close(draw_codes(generator, [7])[0], codes[7])
+
+
+def test_a_sheet_has_a_row_per_person_and_a_column_per_view():
+    generator = make_generator()
+    size = 32
+    sheet = sample_sheet(generator, draw_codes(generator, [0, 1]), yaws=(-30.0, 30.0))
+    assert sheet.shape == (2 * size, 2 * size, 3)
+    assert not np.array_equal(sheet[:size], sheet[size:])
+
+
+def test_no_truncation_left_is_one_person():
+    generator = make_generator()
+    codes = draw_codes(generator, [0, 1])
+    sheet = sample_sheet(generator, codes, yaws=(0.0,), truncation=0.0)
+    first, second = np.split(sheet, 2)
+    assert np.array_equal(first, second)
