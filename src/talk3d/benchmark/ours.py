@@ -1,9 +1,9 @@
 """Our rows: the personalised prior, and the same network without a prior.
 
 Comes in: a task. Goes out: pictures and depth of its shots. The person is fitted to
-the training frames and driven by the recorded expression, gaze and neck of each shot;
-nothing is learned from sound here, so the rows tell shape and appearance apart from
-speech.
+the training frames and driven by what the recording's own camera sees of lips, lids,
+brows, gaze and neck at the moment of each shot; nothing is learned from sound here, so
+the rows tell shape and appearance apart from speech.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from talk3d.benchmark.task import Task
 from talk3d.eg3d.generator import Generator, load_generator, save_generator
+from talk3d.lips import face_signals
 from talk3d.person import Person, load_person
 from talk3d.personalize import PersonalizeConfig
 from talk3d.pipeline import personalize_subject
@@ -86,6 +87,7 @@ def draw_person(task: Task, generator: Path, out: Path) -> None:
     person = load_person(generator)
     cameras = torch.from_numpy(task.cameras())
     driving = {k: torch.from_numpy(v) for k, v in task.driving().items()}
+    driving["face"] = face_signals(task.subject())[[shot.frame for shot in task.shots]]
     for rows in torch.arange(len(cameras)).split(_BATCH):
         batch = {name: values[rows] for name, values in driving.items()}
         pictures, depths = _drawn(person, cameras[rows], batch)
@@ -100,9 +102,9 @@ def _drawn(
 ) -> tuple[
     UInt8[np.ndarray, "batch size size 4"], Float[np.ndarray, "batch small small"]
 ]:
-    """Draw the person as an expression, a gaze and a neck have it."""
+    """Draw the person as face signals, a gaze and a neck have it."""
     network = person.generator
-    w = person.styles(driving["expression"], driving["gaze"])
+    w = person.styles(driving["face"], driving["gaze"])
     rendering = network.render(
         person.planes(w), cameras, network.sampling(), neck=driving["neck"]
     )
