@@ -10,8 +10,9 @@ from safetensors.torch import save_file
 from tests.drawn import write_ball_subject
 
 from talk3d.checkpoint import METADATA_KEY, load_model, read_header, save_model
+from talk3d.cli.main import main
 from talk3d.trust.consent import (
-    Consent,
+    TEMPLATE,
     permit,
     read_consent,
     seal,
@@ -25,7 +26,8 @@ from talk3d.trust.holders import (
 )
 from talk3d.trust.identity import load_identity
 
-TEMPLATE = Path(__file__).parents[2] / "docs" / "consent-template.json"
+SHOWN = Path(__file__).parents[2] / "docs" / "consent-template.json"
+FILLED = {"person": "Ann", "how": "on paper, in the safe", "date": "2026-01-02"}
 
 
 def _edit(path, change):
@@ -144,15 +146,25 @@ def test_every_field_changes_the_hash(agreed):
     ],
 )
 def test_a_bad_consent_file_is_refused(tmp_path, change, message):
-    record = json.loads(TEMPLATE.read_text()) | change
+    record = json.loads(TEMPLATE) | FILLED | change
     path = tmp_path / "consent.json"
     path.write_text(json.dumps(record))
     with pytest.raises(ValueError, match=message):
         read_consent(path)
 
 
-def test_the_template_is_a_consent():
-    assert isinstance(read_consent(TEMPLATE), Consent)
+@pytest.mark.parametrize("name", ["person", "how", "date"])
+def test_a_template_that_was_not_filled_in_is_refused(tmp_path, name):
+    blank = json.loads(TEMPLATE)
+    path = tmp_path / "consent.json"
+    path.write_text(json.dumps(blank | FILLED | {name: blank[name]}))
+    with pytest.raises(ValueError, match=f"{name} of the consent still holds"):
+        read_consent(path)
+
+
+def test_the_template_of_the_documentation_is_the_one_that_is_printed(capsys):
+    assert main(["consent", "--template"]) == 0
+    assert capsys.readouterr().out == TEMPLATE == SHOWN.read_text()
 
 
 def test_a_synthetic_face_may_be_used_for_everything():

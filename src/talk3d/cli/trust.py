@@ -62,7 +62,10 @@ def forget(path: Positional[Path], videos: bool = False, dry_run: bool = False) 
 
 
 def consent(
-    avatar: Positional[Path], consent: Path | None = None, synthetic: bool = False
+    avatar: Positional[Path | None] = None,
+    consent: Path | None = None,
+    synthetic: bool = False,
+    template: bool = False,
 ) -> None:
     """Show the consent in an avatar, or give it one that was given anew.
 
@@ -70,9 +73,17 @@ def consent(
         avatar: the avatar file.
         consent: consent file to put in.
         synthetic: declare that the avatar shows no person.
+        template: print a consent file to fill in, and do nothing else.
     """
+    from talk3d.trust.consent import TEMPLATE
     from talk3d.trust.holders import avatar_consent, replace_consent
 
+    if template:
+        print(TEMPLATE, end="")
+        return
+    if avatar is None:
+        message = "name an avatar to see its consent, or give --template for a new one"
+        raise ValueError(message)
     if consent is not None or synthetic:
         name = avatar.stem
         replace_consent(avatar, chosen_consent(consent, synthetic=synthetic, name=name))
@@ -97,7 +108,7 @@ def chosen_consent(file: Path | None, *, synthetic: bool, name: str) -> "Consent
     if not sys.stdin.isatty():
         message = (
             "whose face is this? Give the person's consent with --consent FILE"
-            " (docs/consent-template.json), or --synthetic if nobody's"
+            " (talk3d consent --template prints one), or --synthetic if nobody's"
         )
         raise ValueError(message)
     return _asked()

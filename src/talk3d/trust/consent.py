@@ -21,6 +21,7 @@ from talk3d.trust.identity import Identity, is_signed_by
 __all__ = [
     "PRIVATE",
     "PURPOSES",
+    "TEMPLATE",
     "Consent",
     "open_sealed",
     "permit",
@@ -34,6 +35,22 @@ PRIVATE = "private"
 PURPOSES = (PRIVATE, "research", "publication", "commercial")
 """What a video may be made for. ``private``, seen only by those who make it, goes with
 every consent."""
+
+TEMPLATE = """{
+ "format": 1,
+ "person": "FULL NAME of the person shown",
+ "given_by": "self",
+ "how": "Signed on paper after reading docs/RESPONSIBLE_USE.md; kept by WHO, WHERE",
+ "date": "YYYY-MM-DD",
+ "expires": null,
+ "purposes": ["private"],
+ "speeches": [],
+ "synthetic": false
+}
+"""
+"""A consent file to fill in."""
+_UNFILLED = ("FULL NAME of the person shown", "WHO, WHERE", "YYYY-MM-DD")
+_COPY = "talk3d consent --template prints one to fill in"
 
 
 @dataclass(frozen=True)
@@ -62,6 +79,10 @@ class Consent:
         for name in ("person", "given_by", "how"):
             if not str(getattr(self, name)).strip():
                 raise ValueError(f"the consent does not say {name}: fill it in")
+        for name in ("person", "given_by", "how", "date"):
+            if any(word in getattr(self, name) for word in _UNFILLED):
+                message = f"{name} of the consent still holds the template's words"
+                raise ValueError(f"{message}, {getattr(self, name)!r}: fill it in")
         given, last = _day(self.date, "date"), _day(self.expires, "expires")
         assert given is not None
         if given > _today():
@@ -94,19 +115,19 @@ class Consent:
 
 
 def read_consent(path: Path) -> Consent:
-    """Read a consent file; ``docs/consent-template.json`` shows one.
+    """Read a consent file; ``TEMPLATE`` shows one.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is not filled in rightly.
     """
     if not path.is_file():
-        message = f"no consent file at {path}: copy docs/consent-template.json"
+        message = f"no consent file at {path}: {_COPY}"
         raise FileNotFoundError(message)
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        message = f"the consent {path} is not JSON: copy docs/consent-template.json"
+        message = f"the consent {path} is not JSON: {_COPY}"
         raise ValueError(message) from error
     return _consent(record, str(path))
 
