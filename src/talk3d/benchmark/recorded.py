@@ -22,7 +22,7 @@ from talk3d.benchmark.task import Shot, Task, write_given, write_task
 from talk3d.camera import yaw_pitch
 from talk3d.checkpoint import write_atomically
 from talk3d.dataset import Subject
-from talk3d.preprocess.run import preprocess
+from talk3d.preprocess.run import PreprocessConfig, preprocess
 
 __all__ = ["RecordedConfig", "recorded_task", "spread_over"]
 
@@ -98,7 +98,7 @@ def _opened(path: Path, recording: Path) -> Subject:
         return Subject.open(recording)
     folder = path / "recording"
     if not (folder / "subject.json").is_file():
-        preprocess(recording, folder)
+        preprocess(recording, folder, PreprocessConfig(silent=True))
     return Subject.open(folder)
 
 
