@@ -3,10 +3,12 @@
     python benchmarks/marks.py survive OUTPUT.mp4 ...     # unmarked outputs
     python benchmarks/marks.py false-alarms CLIP ... [--count 1000]
     python benchmarks/marks.py cost
+    python benchmarks/marks.py strip OUTPUT.mp4 ... -o STRIP.jpg   # unmarked outputs
 
 ``survive`` marks each output, treats it, and reads it again: bits as received, before
 the code corrects them. ``false-alarms`` reads unmarked frames one by one and compares
-the highest fits with the bound. ``cost`` times marking and signing.
+the highest fits with the bound. ``cost`` times marking and signing. ``strip`` draws one
+frame of each output, twice as large: unmarked, marked, and eight times the difference.
 """
 
 import argparse
@@ -40,14 +42,17 @@ FRAMES = 75
 def main() -> None:
     """Run one of the measurements."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["survive", "false-alarms", "cost"])
+    parser.add_argument("what", choices=["survive", "false-alarms", "cost", "strip"])
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("-o", "--out", type=Path, default=Path("strip.jpg"))
     options = parser.parse_args()
     if options.what == "survive":
         survive(options.files)
     elif options.what == "false-alarms":
         false_alarms(options.files, options.count)
+    elif options.what == "strip":
+        strip(options.files, options.out)
     else:
         cost()
 
@@ -208,6 +213,19 @@ def cost() -> None:
                 written = time.perf_counter()
             signed = time.perf_counter() - written + opened - started
             print(f"certificate and signature, {label} time: {1000 * signed:.0f} ms")
+
+
+def strip(files: list[Path], out: Path) -> None:
+    """Draw what the mark does to one frame of each output."""
+    rows = []
+    for file in files:
+        plain = next(islice(read_frames(file, fps=25.0), FRAMES // 2, None))
+        marked = Mark.of("123456789a", *plain.shape[:2]).apply(plain)
+        added = 128 + 8 * (marked.astype(int) - plain)
+        three = np.hstack([plain, marked, added.clip(0, 255).astype(np.uint8)])
+        large = (2 * three.shape[1], 2 * three.shape[0])
+        rows.append(cv2.resize(three, large, interpolation=cv2.INTER_CUBIC))
+    Image.fromarray(np.vstack(rows)).save(out, quality=92, subsampling=0)
 
 
 def _psnr(first: Frames, second: Frames) -> float:

@@ -53,7 +53,8 @@ def forget(path: Positional[Path], videos: bool = False, dry_run: bool = False) 
         print(f"  {item}")
     print(f"  {erasure.struck} lines of the ledger")
     if erasure.left:
-        print("still there (the recording, videos, and what talk3d did not make):")
+        hint = " (--videos would remove these)" if dry_run and not videos else ""
+        print(f"still there{hint}; the recording and what is not talk3d's always is:")
         for item in erasure.left:
             print(f"  {item}")
     print("out of reach:")
