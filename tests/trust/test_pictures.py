@@ -92,6 +92,18 @@ def test_the_smallest_marked_picture_is_read_and_smaller_ones_are_signed(
     assert verify_manifest(tmp_path / "b.png").valid
 
 
+def test_a_busy_sheet_is_read_and_so_is_a_part_of_it(stamp, tmp_path):
+    rng = np.random.default_rng(0)
+    tiles = rng.integers(0, 256, (9, 9, 3), np.uint8).repeat(160, 0).repeat(160, 1)
+    faces = np.vstack([np.hstack([picture(i, 160)] * 9) for i in range(9)])
+    sheet = (tiles * 0.4 + faces * 0.6).astype(np.uint8)
+    write_picture(tmp_path / "a.png", sheet, stamp)
+    assert verify(tmp_path / "a.png").belong
+    part = stamp.mark(sheet)[300:900, 200:1200]
+    Image.fromarray(part).save(tmp_path / "b.jpg", quality=90)
+    assert verify(tmp_path / "b.jpg").watermark.identity == stamp.identity
+
+
 def test_other_kinds_of_pictures_are_refused(stamp, tmp_path):
     with pytest.raises(ValueError, match=r"ends in \.png"):
         write_picture(tmp_path / "a.gif", picture(), stamp)

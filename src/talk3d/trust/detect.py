@@ -59,18 +59,22 @@ class Reading:
     """Whether the picture was mirrored."""
 
 
-def read_mark(pictures: Iterable[UInt8[np.ndarray, "height width 3"]]) -> Reading:
+def read_mark(
+    pictures: Iterable[UInt8[np.ndarray, "height width 3"]], *, sheet: bool = False
+) -> Reading:
     """Look for the mark in pictures of one scene that would all carry the same one.
 
     Args:
         pictures: sRGB pictures of one size; some dozen frames of a video are enough.
+        sheet: whether to look for tiles of ``TILE`` pixels, as sheets carry, and not
+            for ones as large as the picture.
 
     Raises:
         ValueError: if there is no picture.
     """
     total: np.ndarray | None = None
     for picture in pictures:
-        part = _residual(picture)
+        part = _residual(picture, TILE if sheet else min(picture.shape[:2]))
         total = part if total is None else total + part
     if total is None:
         message = "there is no picture to look for a mark in"
@@ -83,15 +87,15 @@ def read_mark(pictures: Iterable[UInt8[np.ndarray, "height width 3"]]) -> Readin
 
 
 def _residual(
-    picture: UInt8[np.ndarray, "height width 3"],
+    picture: UInt8[np.ndarray, "height width 3"], side: int
 ) -> Float[np.ndarray, "h w"]:
-    """Return the fine part of a picture by local contrast, shorter side 256.
+    """Return the fine part of a picture by local contrast, a tile's side being 256.
 
     What is busy counts less: its noise grows faster than the mark in it.
     """
     grey = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2GRAY)
     height, width = grey.shape
-    scale = TILE / min(height, width)
+    scale = TILE / side
     if scale != 1:
         size = (round(width * scale), round(height * scale))
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC

@@ -28,7 +28,7 @@ from talk3d.trust.manifest import (
     statement_identity,
 )
 from talk3d.trust.marking import make_statement
-from talk3d.trust.watermark import Mark
+from talk3d.trust.watermark import TILE, Mark
 
 __all__ = [
     "SMALLEST",
@@ -42,6 +42,7 @@ __all__ = [
 
 SMALLEST = 96
 """Shorter side in pixels below which a picture is signed but not watermarked."""
+_SHEET = 640
 _FORMS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _QUALITY = 92
 _CARRIED = ("avatar", "consent", "purpose", "speech", "synthetic_person")
@@ -72,7 +73,8 @@ class Stamp:
         if min(height, width) < SMALLEST:
             return picture
         if (height, width) not in self._patterns:
-            pattern = Mark.of(self.identity, height, width)
+            side = TILE if min(height, width) >= _SHEET else None
+            pattern = Mark.of(self.identity, height, width, side=side)
             self._patterns[height, width] = pattern
         return self._patterns[height, width].apply(picture)
 

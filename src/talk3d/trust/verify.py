@@ -18,6 +18,7 @@ from talk3d.trust.detect import Reading, read_mark
 from talk3d.trust.identity import data_folder
 from talk3d.trust.ledger import ledger_entries
 from talk3d.trust.manifest import Signed, read_manifest
+from talk3d.trust.watermark import TILE
 from talk3d.video import read_frames
 
 __all__ = ["Verdict", "verify"]
@@ -81,9 +82,12 @@ def verify(path: Path, *, trusted: str = "") -> Verdict:
     if manifest is not None and manifest.identity and reading.identity:
         belong = manifest.identity == reading.identity
     known_as = None
-    for entry in ledger_entries() if reading.identity else []:
-        if entry.get("mark") == reading.identity:
-            known_as, here = str(entry.get("out")), True
+    if reading.identity:
+        same = [e for e in ledger_entries() if e.get("mark") == reading.identity]
+        names = [str(entry.get("out")) for entry in same]
+        if names:
+            mine = str(path.resolve())
+            known_as, here = (mine if mine in names else names[0]), True
     return Verdict(manifest, here, reading, second, belong, known_as)
 
 
@@ -92,7 +96,12 @@ def _look(path: Path) -> tuple[Reading, float]:
     if path.suffix.lower() in _PICTURES:
         try:
             with Image.open(path) as image:
-                return read_mark([np.asarray(image.convert("RGB"))]), 0.0
+                picture = np.asarray(image.convert("RGB"))
+            whole = read_mark([picture])
+            if whole.found or min(picture.shape[:2]) <= TILE:
+                return whole, 0.0
+            sheet = read_mark([picture], sheet=True)
+            return (sheet if sheet.found else whole), 0.0
         except UnidentifiedImageError as error:
             message = f"{path} is not a picture that can be read"
             raise ValueError(message) from error

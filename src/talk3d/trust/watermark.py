@@ -1,6 +1,7 @@
 """The invisible mark: a fixed pattern of mid frequencies that carries an identity.
 
-The pattern is periodic: one tile spans the shorter side of the picture. In the
+The pattern is periodic: one tile spans the shorter side of the picture, or, in sheets
+of many pictures, whose detail would drown it, ``TILE`` pixels. In the
 Fourier plane of the tile, coefficients of ``_LOWEST`` to ``_HIGHEST`` cycles have one
 size and phases drawn from a published key. A quarter of them never changes and says
 where the tile lies and how large it is; the others carry the signs of a code word
@@ -83,15 +84,20 @@ class Mark:
 
     pattern: Float[np.ndarray, "height width"]
     """The pattern, of mean square one."""
+    side: int
+    """Side of its tile in pixels."""
 
     @classmethod
-    def of(cls, identity: str, height: int, width: int) -> "Mark":
+    def of(
+        cls, identity: str, height: int, width: int, *, side: int | None = None
+    ) -> "Mark":
         """Make the pattern.
 
         Args:
             identity: ten hexadecimal digits.
             height: of the pictures, pixels.
             width: of the pictures, pixels.
+            side: of the tile, pixels; the shorter side of the pictures if not given.
 
         Raises:
             ValueError: if the identity is something else.
@@ -100,20 +106,20 @@ class Mark:
             message = f"the identity {identity!r} does not have {ID_DIGITS} digits"
             raise ValueError(message)
         tile = _tile(encode(int(identity, 16)))
-        side = min(height, width)
+        side = side or min(height, width)
         if side != TILE:
             how = cv2.INTER_AREA if side < TILE else cv2.INTER_CUBIC
             tile = cv2.resize(tile, (side, side), interpolation=how)
         tile = tile / tile.std()
         repeated = np.tile(tile, (-(-height // side), -(-width // side)))
-        return cls(np.ascontiguousarray(repeated[:height, :width], np.float32))
+        return cls(np.ascontiguousarray(repeated[:height, :width], np.float32), side)
 
     def apply(
         self, picture: UInt8[np.ndarray, "height width channels"]
     ) -> UInt8[np.ndarray, "height width channels"]:
         """Return a marked copy of an sRGB picture; a fourth channel is left alone."""
         colour = np.ascontiguousarray(picture[..., :3])
-        added = cv2.multiply(self.pattern, _strength(colour))
+        added = cv2.multiply(self.pattern, _strength(colour, self.side))
         added = np.rint(added).astype(np.int16)
         marked = cv2.add(colour, cv2.merge((added, added, added)), dtype=cv2.CV_8U)
         if picture.shape[2] == 3:
@@ -122,7 +128,7 @@ class Mark:
 
 
 def _strength(
-    colour: UInt8[np.ndarray, "height width 3"],
+    colour: UInt8[np.ndarray, "height width 3"], side: int
 ) -> Float[np.ndarray, "height width"]:
     """Return how strong the mark may be: grain is seen on walls, not in hair.
 
@@ -131,7 +137,7 @@ def _strength(
     """
     height, width = colour.shape[:2]
     grey = cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)
-    scale = min(1.0, TILE / min(height, width))
+    scale = min(1.0, TILE / side)
     if scale < 1:
         size = (round(width * scale), round(height * scale))
         grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
