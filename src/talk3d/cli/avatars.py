@@ -236,17 +236,26 @@ def demo(out: Out) -> None:
     print(f"wrote {out}")
 
 
-def evaluate(result: Positional[Path], reference: Positional[Path], out: Out) -> None:
+def evaluate(
+    result: Positional[Path],
+    reference: Positional[Path],
+    out: Out,
+    lpips: tuple[Path, Path] | None = None,
+    inception: Path | None = None,
+) -> None:
     """Judge a video against a subject or another video.
 
     Args:
         result: the video to judge.
         reference: a subject folder, or a video.
         out: the folder of the report.
+        lpips: your weights of AlexNet and of LPIPS v0.1 (.pth or .safetensors).
+        inception: your weights for FID and KID (pt_inception-2015-12-05).
     """
+    from talk3d.evaluate.run import EvaluateConfig
     from talk3d.evaluate.run import evaluate as run
 
-    run(result, reference, out)
+    run(result, reference, out, config=EvaluateConfig(lpips=lpips, inception=inception))
     print(f"wrote {out / 'report.html'}")
 
 

@@ -80,6 +80,8 @@ METRICS: Mapping[str, Metric] = {
     "sound/confidence": Metric("confidence of that", "conf", "none", 2),
     "lips/lmd_floor": Metric("landmark net's own error, %", "floor %", "none", 2),
     **_pictures("full", "of the whole picture"),
+    "full/fid": Metric("FID of the whole pictures", "FID", "lower", 1),
+    "full/kid": Metric("KID of the whole pictures", "KID", "lower", 4),
 }
 """All scores by name, in the order of the table."""
 
@@ -113,6 +115,8 @@ _GLOSSARY = {
     "SSIM, MS-SSIM": "structural similarity, at one and at five scales; 1 is equal.",
     "sharpness": "power above a quarter of the Nyquist frequency, divided by the "
     "truth's. Blur lowers it, noise raises it.",
+    "FID, KID": "distance of all frames of a row from all of the truth's, by an "
+    "Inception network's features; with few frames FID is large whatever they show.",
     "LMD": "mean distance of 40 lip points to the truth's after both are centred, in "
     "percent of the distance between the outer corners of the eyes.",
     "gap, closure": "distance of the inner lips; share of frames where only one of the "

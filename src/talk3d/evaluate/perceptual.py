@@ -1,34 +1,26 @@
-"""Compare pictures by networks whose weights the user supplies: LPIPS, FID, KID.
+"""Compare two pictures by a network whose weights the user supplies: LPIPS.
 
 No weights are shipped and none are fetched: what is absent raises with its name, and an
 evaluation then says "not computed". Nothing is put in its place.
 
-| function            | range     | better | source                               |
-|---------------------|-----------|--------|--------------------------------------|
-| `Lpips.distance`    | 0..about 1| lower  | Zhang et al. 2018, AlexNet, v0.1     |
-| `frechet_distance`  | 0..inf    | lower  | Heusel et al. 2017, eq. 6            |
-| `kernel_distance`   | about 0.. | lower  | Bińkowski et al. 2018, unbiased MMD² |
-
-FID and KID compare sets of *features*, whatever network the caller ran; published
-numbers use the pool layer of an Inception network, 2048 wide, and thousands of
-pictures.
+| function         | range      | better | source                           |
+|------------------|------------|--------|----------------------------------|
+| `Lpips.distance` | 0..about 1 | lower  | Zhang et al. 2018, AlexNet, v0.1 |
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import scipy.linalg
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from talk3d.evaluate.metrics import Picture
+from talk3d.evaluate.weights import named, read_weights
 
-__all__ = ["Lpips", "frechet_distance", "kernel_distance", "load_lpips"]
+__all__ = ["Lpips", "load_lpips"]
 
 _LAYERS = ((3, 64, 11, 4, 2), (64, 192, 5, 1, 2), (192, 384, 3, 1, 1),
            (384, 256, 3, 1, 1), (256, 256, 3, 1, 1))  # fmt: skip
@@ -39,9 +31,6 @@ _PLACES = (0, 3, 6, 8, 10)
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 _SMALLEST = 64
 _FLOOR = 1e-10
-
-Features = Float[np.ndarray, "_ _"]
-"""A row per picture."""
 
 
 class Lpips(nn.Module):
@@ -116,13 +105,13 @@ def load_lpips(alexnet: Path, linear: Path) -> Lpips:
         FileNotFoundError: A file is absent.
         ValueError: It holds something else.
     """
-    network, lines = _read(alexnet), _read(linear)
+    network, lines = read_weights(alexnet), read_weights(linear)
     state: dict[str, Tensor] = {}
     for number, place in enumerate(_PLACES):
         for part in ("weight", "bias"):
             name = f"features.{place}.{part}"
-            state[f"convolutions.{number}.{part}"] = _named(network, name, alexnet)
-        line = _named(lines, f"lin{number}.model.1.weight", linear)
+            state[f"convolutions.{number}.{part}"] = named(network, name, alexnet)
+        line = named(lines, f"lin{number}.model.1.weight", linear)
         state[f"weights.{number}"] = line.flatten()
     model = Lpips()
     try:
@@ -135,66 +124,5 @@ def load_lpips(alexnet: Path, linear: Path) -> Lpips:
     return model.eval().requires_grad_(requires_grad=False)
 
 
-def frechet_distance(result: Features, truth: Features) -> float:
-    """Compute FID of two sets of features: |m - n|² + tr(S + T - 2 (S T)^½).
-
-    Raises:
-        ValueError: A set has fewer than two pictures, or the widths differ.
-    """
-    _check(result, truth)
-    off = result.mean(0) - truth.mean(0)
-    own, other = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (result, truth))
-    # The trace of the root is the sum of the roots of the product's eigenvalues.
-    values = np.real(np.asarray(scipy.linalg.eigvals(own @ other)))
-    root = np.sqrt(np.clip(values, 0, None)).sum()
-    distance = off @ off + np.trace(own) + np.trace(other) - 2 * root
-    return float(max(distance, 0.0))
-
-
-def kernel_distance(result: Features, truth: Features) -> float:
-    """Compute KID: the unbiased squared MMD with the kernel (x·y / d + 1)³.
-
-    Over all pictures at once; near 0 it may be negative.
-
-    Raises:
-        ValueError: A set has fewer than two pictures, or the widths differ.
-    """
-    _check(result, truth)
-
-    def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return (a.astype(np.float64) @ b.T.astype(np.float64) / a.shape[1] + 1) ** 3
-
-    own, other, cross = (
-        kernel(result, result), kernel(truth, truth), kernel(result, truth)
-    )  # fmt: skip
-    within = [
-        (part.sum() - np.trace(part)) / (len(part) * (len(part) - 1))
-        for part in (own, other)
-    ]
-    return float(within[0] + within[1] - 2 * cross.mean())
-
-
 def _unit(value: Tensor) -> Tensor:
     return value / (value.square().sum(1, keepdim=True).sqrt() + _FLOOR)
-
-
-def _read(path: Path) -> Mapping[str, Tensor]:
-    if not path.is_file():
-        raise FileNotFoundError(f"no weights at {path}: give the published file")
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _named(state: Mapping[str, Tensor], name: str, path: Path) -> Tensor:
-    if name not in state:
-        raise ValueError(f"{path} lacks {name}: give the published file.")
-    return state[name].float()
-
-
-def _check(result: Features, truth: Features) -> None:
-    if min(len(result), len(truth)) < 2 or result.shape[1] != truth.shape[1]:
-        raise ValueError(
-            f"The sets are {result.shape} and {truth.shape}; give at least two "
-            "pictures each, with features of the same network."
-        )

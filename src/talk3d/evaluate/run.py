@@ -19,9 +19,9 @@ from talk3d.checkpoint import write_atomically
 from talk3d.evaluate import align, controls, material, scores
 from talk3d.evaluate.align import Lag, Place
 from talk3d.evaluate.controls import Row
+from talk3d.evaluate.learned import LearnedScores, set_scores
 from talk3d.evaluate.material import Shots
 from talk3d.evaluate.page import write_page
-from talk3d.evaluate.perceptual import load_lpips
 from talk3d.evaluate.points import face_scale, lip_distance
 from talk3d.evaluate.report import (
     DELIVERED,
@@ -59,6 +59,8 @@ class EvaluateConfig:
     """Never fetch the face networks."""
     lpips: tuple[Path, Path] | None = None
     """The user's weights of AlexNet and of LPIPS; None leaves LPIPS out."""
+    inception: Path | None = None
+    """The user's weights of Inception (2015-12-05); None leaves FID and KID out."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
@@ -116,7 +118,7 @@ class _Session:
         self._notes: list[str] = []
         self._missing: dict[str, str] = {}
         self._nets = self._open_nets()
-        self._lpips = None if config.lpips is None else load_lpips(*config.lpips)
+        self._learned = LearnedScores(config.lpips, config.inception)
         truth = material.open_truth(reference, scratch, part=config.part)
         clip = material.decode(result, scratch / "result.rgb", fps=truth.fps)
         self._stamp = result_stamp(result, _WHAT)
@@ -194,9 +196,7 @@ class _Session:
                 f"The result is {width} x {height} pixels and was scaled to the "
                 f"reference's {truth.size[0]} x {truth.size[1]}."
             )
-        if self._lpips is None:
-            self._missing["LPIPS"] = "no weights were given"
-        self._missing["FID, KID, identity"] = "no feature network was given"
+        self._missing |= self._learned.missing
         if truth.wave is None:
             self._missing["sound-to-lips offset"] = "the reference has no sound"
         if truth.subject is None:
@@ -281,12 +281,10 @@ class _Session:
         self._frames = scores.picture_scores(
             self._rows, truth, moments=moments, landmarks=known
         )
+        features = self._learned.features(truth.frame, truth.count)
         for label, shots in self._rows:
             clip: dict[str, float] = {}
-            if self._lpips is not None:
-                self._frames[label] |= scores.perceptual_scores(
-                    shots, truth, moments=moments, model=self._lpips
-                )
+            self._frames[label] |= self._learned.frames(shots, truth, moments=moments)
             if track is not None:
                 points, clip = scores.landmark_scores(
                     self._tracks[label], track, fps=truth.fps, wave=truth.wave
@@ -295,6 +293,9 @@ class _Session:
                 if label == "truth" and stored is not None:
                     clip["lips/lmd_floor"] = _floor(track, stored * truth.size[0])
             self._summary[label] = scores.summarise(self._frames[label], clip)
+            self._summary[label] |= set_scores(
+                self._learned.features(shots, truth.count), features
+            )
         for label, names in self._groups.items():
             self._merge(label, names)
 

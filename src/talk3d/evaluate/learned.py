@@ -1,0 +1,86 @@
+"""Score rows with networks whose weights the user supplies: LPIPS, FID, KID.
+
+What was not given is named in `LearnedScores.missing`; nothing is put in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from talk3d.evaluate.inception import load_inception
+from talk3d.evaluate.material import Shots, Truth
+from talk3d.evaluate.perceptual import load_lpips
+from talk3d.evaluate.scores import PerFrame, Score, perceptual_scores
+from talk3d.evaluate.sets import frechet_distance, kernel_distance, kernel_spread
+
+__all__ = ["LearnedScores", "set_scores"]
+
+_SEED = 0
+
+
+class LearnedScores:
+    """The networks that were given.
+
+    Args:
+        lpips: Files of AlexNet and of LPIPS; None leaves LPIPS out.
+        inception: File of Inception; None leaves FID and KID out.
+
+    Raises:
+        FileNotFoundError: A file is absent.
+        ValueError: It holds something else.
+    """
+
+    def __init__(self, lpips: tuple[Path, Path] | None, inception: Path | None) -> None:
+        self._lpips = None if lpips is None else load_lpips(*lpips)
+        self._inception = None if inception is None else load_inception(inception)
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """What is not computed, and why."""
+        given = {"LPIPS": self._lpips, "FID, KID": self._inception}
+        absent = {
+            name: "no weights were given"
+            for name, network in given.items()
+            if network is None
+        }
+        return absent | {"identity": "no validated embedder is at hand"}
+
+    def frames(self, shots: Shots, truth: Truth, *, moments: Sequence[int]) -> PerFrame:
+        """Measure LPIPS of a row per frame, if it was given."""
+        if self._lpips is None:
+            return {}
+        return perceptual_scores(shots, truth, moments=moments, model=self._lpips)
+
+    def features(
+        self, shots: Shots, count: int
+    ) -> Float[np.ndarray, "frames features"] | None:
+        """Describe the whole pictures of a row by Inception, if it was given."""
+        if self._inception is None:
+            return None
+        return self._inception.features(
+            shots(k).astype(np.float32) / 255 for k in range(count)
+        )
+
+
+def set_scores(
+    result: Float[np.ndarray, "frames features"] | None,
+    truth: Float[np.ndarray, "frames features"] | None,
+) -> dict[str, Score]:
+    """Compare all frames of a row with all of the truth: FID and KID.
+
+    KID's spread is over subsets, drawn from a fixed seed.
+    """
+    if result is None or truth is None:
+        return {}
+    count = len(result)
+    fid, kid = frechet_distance(result, truth), kernel_distance(result, truth)
+    chance = np.random.default_rng(_SEED)
+    spread = kernel_spread(result, truth, generator=chance)
+    return {
+        "full/fid": Score(fid, 0.0, fid, fid, count),
+        "full/kid": Score(kid, spread, kid, kid, count),
+    }
