@@ -2,20 +2,21 @@
 
     python benchmarks/pictures.py SUBJECT GENERATOR AVATAR -o docs/images
 
-writes ``yaw.png`` (the person from -60 to 60 degrees) and ``talking.png`` (frames of
-the test part: above the video, below the avatar).
+writes ``yaw.jpg`` (the person from -60 to 60 degrees) and ``talking.jpg`` (frames of
+the test part: above the video, below the avatar), both marked.
 """
 
 import argparse
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from talk3d.avatar import load_avatar
 from talk3d.dataset import Subject
 from talk3d.person import load_person
 from talk3d.pipeline import background, composite, yaw_sheet
+from talk3d.trust.holders import avatar_consent
+from talk3d.trust.pictures import avatar_stamp, write_picture
 
 MOMENTS = 7
 
@@ -29,9 +30,12 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     sheet = yaw_sheet(load_person(options.generator))
-    Image.fromarray(sheet).save(options.out / "yaw.png")
+    consent = avatar_consent(options.avatar)
+    stamp = avatar_stamp(consent, "a synthetic head from all sides")
+    write_picture(options.out / "yaw.jpg", sheet, stamp)
     strip = talking(Subject.open(options.subject), options.avatar)
-    Image.fromarray(strip).save(options.out / "talking.png")
+    stamp = avatar_stamp(consent, "a synthetic head below its recording", seen=True)
+    write_picture(options.out / "talking.jpg", strip, stamp)
 
 
 def talking(subject: Subject, avatar: Path) -> np.ndarray:
