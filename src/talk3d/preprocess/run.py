@@ -72,6 +72,8 @@ VERSION = 4
 _CACHE_VERSION = 4
 _SIZES = (64, 512)
 _CACHE = "landmarks.npz"
+_REFINEMENTS = 2
+"""The first finds what quick turns have moved out of sight for the second."""
 _EXAMPLES = 6
 
 
@@ -271,14 +273,16 @@ def _sharpened(
     count = len(span.landmarks)
     written = Subject(out, {}, {})
 
-    def load(index: int) -> tuple[np.ndarray, np.ndarray]:
-        progress("poses", index / count)
-        return written.frame(index), written.matte(index)
-
     points = to_crop(span.landmarks, crop)
-    refined = calm_track(refine_track(track, crop, points, shape, load))
+    for turn in range(_REFINEMENTS):
+
+        def load(index: int, turn: int = turn) -> tuple[np.ndarray, np.ndarray]:
+            progress("poses", (turn + index / count) / _REFINEMENTS)
+            return written.frame(index), written.matte(index)
+
+        track = refine_track(track, crop, points, shape, load)
     progress("poses", 1.0)
-    return refit_expression(refined, span.landmarks, shape, PoseConfig())
+    return refit_expression(calm_track(track), span.landmarks, shape, PoseConfig())
 
 
 def _example(
