@@ -59,7 +59,7 @@ SUITES: Mapping[str, Suite] = {
     "quick": Suite(
         name="quick",
         people=1,
-        effort=0.5,
+        effort=0.3,
         synthetic=SyntheticConfig(seed=9, seconds=6.0, moments=2),
         recorded=RecordedConfig(most=4),
     ),
