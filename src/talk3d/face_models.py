@@ -82,7 +82,7 @@ def _cache_folder() -> Path:
 
 
 def _fetch_models(folder: Path) -> None:
-    _log.info("fetching the face networks (%s, 36 MB, once) into %s", _WHEEL, folder)
+    _log.warning("fetching the face networks (%s, 36 MB, once) into %s", _WHEEL, folder)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
