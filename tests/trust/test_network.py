@@ -54,3 +54,24 @@ def test_the_whole_path_works_and_tries_nothing(tmp_path, own_space):
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "data", "out.mp4", "speech.wav", "tries.json",
     ]  # fmt: skip
+
+
+def test_the_only_fetch_is_announced_and_can_be_forbidden(
+    tmp_path, monkeypatch, caplog
+):
+    started = []
+
+    def pip(command, **_):
+        started.append((command, [r.getMessage() for r in caplog.records]))
+        return subprocess.CompletedProcess(command, 1, "", "no network")
+
+    monkeypatch.setattr(subprocess, "run", pip)
+    monkeypatch.setenv("TALK3D_CACHE", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="offline was asked for"):
+        model_files(offline=True)
+    assert not started
+    with pytest.raises(FileNotFoundError, match="no network"):
+        model_files()
+    ((command, said),) = started
+    assert "mediapipe==0.10.21" in command
+    assert any("fetching the face networks" in line for line in said)
