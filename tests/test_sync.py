@@ -45,6 +45,19 @@ def test_a_known_delay_is_found(delay):
     assert found.sure
 
 
+def test_talk_is_in_step_only_without_a_delay():
+    def in_step(delay: float, voice: int = 0) -> float:
+        gap, wave = _talk(12, 0)[0], _talk(12, delay, voice)[1]
+        return sound_offset(gap, wave, fps=FPS, rate=RATE).in_step
+
+    right = in_step(0)
+    assert right > 0.2
+    assert in_step(0.04) > right / 3
+    for delay in (-0.4, -0.2, 0.2, 0.4):
+        assert in_step(delay) < 0
+    assert max(in_step(0, voice) for voice in range(50, 56)) < right / 2
+
+
 def test_another_rate_and_scale_change_nothing():
     gap, wave = _talk(10, 0.1)
     plain = sound_offset(gap, wave, fps=FPS, rate=RATE)

@@ -78,6 +78,7 @@ METRICS: Mapping[str, Metric] = {
     "face/found": Metric("share of frames with a face", "found", "higher", 2),
     "sound/offset": Metric("sound late by, s", "late s", "none", 3),
     "sound/confidence": Metric("confidence of that", "conf", "none", 2),
+    "sound/in_step": Metric("lips in step with the sound", "step", "higher", 2),
     "lips/lmd_floor": Metric("landmark net's own error, %", "floor %", "none", 2),
     **_pictures("full", "of the whole picture"),
     "full/fid": Metric("FID of the whole pictures", "FID", "lower", 1),
@@ -127,7 +128,8 @@ _GLOSSARY = {
     "other within 0.2 s.",
     "quiet": "how fast the lips move in pauses of the sound, divided by the truth's.",
     "sound": "by how many seconds the sound comes after the lips; read it only where "
-    "its confidence is above 0.4.",
+    "its confidence is above 0.4. step: by how much lips and sound as they are go "
+    "together better than 0.15 s or more apart; our own measure, not SyncNet.",
     "nearest frame": "the training frame most alike in pose and blink; (sound): of the "
     "tenth most alike, the one with the most similar sound.",
     "mouth frozen": "the same frames with the mean mouth pasted in.",

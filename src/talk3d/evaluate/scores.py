@@ -154,6 +154,8 @@ def landmark_scores(
         offset = sound_offset(gap, wave, fps=fps, rate=_RATE)
         clip["sound/offset"] = offset.seconds
         clip["sound/confidence"] = offset.confidence
+        if math.isfinite(offset.seconds):
+            clip["sound/in_step"] = offset.in_step
     return frames, clip
 
 
