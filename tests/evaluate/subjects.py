@@ -122,11 +122,13 @@ def write_subject(path: Path, frames: int = 120) -> Path:
     return path
 
 
-def write_video(path: Path, pictures: np.ndarray, wave: np.ndarray | None) -> Path:
+def write_video(
+    path: Path, pictures: np.ndarray, wave: np.ndarray | None, *, fps: int = 25
+) -> Path:
     """Write a nearly lossless video, with sound if given."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(
-            "libx264", rate=Fraction(25), options={"crf": "1", "preset": "ultrafast"}
+            "libx264", rate=Fraction(fps), options={"crf": "1", "preset": "ultrafast"}
         )
         stream.height, stream.width = pictures.shape[1:3]
         stream.pix_fmt = "yuv444p"

@@ -41,6 +41,7 @@ PAIRS = [
     ("scene", _scene(2, 256, 256), _scene(2, 256, 256) * 0.9 + 0.05),
     ("unlike scenes", _scene(3, 177, 190), _scene(4, 177, 190)),
     ("blurred", _scene(5, 192, 180), cv2.GaussianBlur(_scene(5, 192, 180), (0, 0), 2)),
+    ("bright", 0.97 + _scene(6, 177, 177) * 0.03, 0.97 + _scene(7, 177, 177) * 0.03),
     ("dark", _scene(6, 177, 177) * 0.02, _scene(7, 177, 177) * 0.02),
 ]
 IDS = [name for name, _, _ in PAIRS]

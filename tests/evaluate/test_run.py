@@ -144,6 +144,18 @@ def test_another_size_is_scaled_and_said(subject, nothing, tmp_path):
     assert report.size == (SIZE, SIZE)
 
 
+def test_another_frame_rate_is_read_at_the_reference_s_and_said(
+    subject, nothing, tmp_path
+):
+    pictures, wave = _part(subject, Subject.open(subject).test)
+    doubled = np.repeat(pictures, 2, axis=0)
+    result = write_video(tmp_path / "fast.mkv", doubled, wave, fps=50)
+    report = _judge(result, subject, tmp_path / "out", nothing, controls=())
+    assert any("50.00 frames a second and was read at 25" in n for n in report.notes)
+    assert report.frames == len(pictures)
+    assert report.rows["result"]["full/psnr"].mean > 40
+
+
 def test_another_shape_is_refused_in_one_sentence(subject, nothing, tmp_path):
     pictures, wave = _part(subject, Subject.open(subject).test)
     wide = np.stack([cv2.resize(picture, (192, 96)) for picture in pictures])

@@ -26,6 +26,7 @@ __all__ = [
     "Clip",
     "Shots",
     "Truth",
+    "changes",
     "decode",
     "encode",
     "fit",
@@ -43,6 +44,7 @@ Shots = Callable[[int], np.ndarray]
 """Frame k of the judged moments, uint8 sRGB."""
 
 _ASPECT_TOLERANCE = 0.02
+_RATE_TOLERANCE = 0.005
 _BT709 = 1
 
 
@@ -70,6 +72,8 @@ class Truth:
     """255 is the person; None when unknown."""
     subject: Subject | None = None
     """The subject folder, when the reference is one."""
+    rate: float | None = None
+    """A video's own mean frames per second, before it was read at `fps`."""
 
     def part(self, moments: range) -> Truth:
         """Return the truth of some consecutive moments only."""
@@ -109,6 +113,8 @@ class Clip:
     """Frames, height and width."""
     wave: Wave | None
     """Its sound, 16 kHz; None without sound."""
+    rate: float
+    """Its own mean frames per second, before it was read at the truth's."""
 
     def frame(self, k: int) -> Frame:
         """Read a frame (a mapped file would stay in memory as it is read)."""
@@ -144,6 +150,7 @@ def open_truth(path: Path, scratch: Path, *, part: str = "test") -> Truth:
             fps=25.0,
             total=count,
             wave=clip.wave,
+            rate=clip.rate,
         )
     subject = Subject.open(path)
     parts = {"test": subject.test, "train": subject.train, "all": range(subject.frames)}
@@ -195,7 +202,27 @@ def decode(path: Path, scratch: Path, *, fps: float) -> Clip:
             f"{path} holds no picture that can be decoded; export it again."
         )
     height, width, _ = shape
-    return Clip(path.name, scratch, (count, height, width), sound_of(path))
+    with av.open(str(path)) as container:
+        rate = float(container.streams.video[0].average_rate or fps)
+    return Clip(path.name, scratch, (count, height, width), sound_of(path), rate)
+
+
+def changes(clip: Clip, truth: Truth) -> list[str]:
+    """Say what was done to make a result and its reference comparable."""
+    found = []
+    _, height, width = clip.shape
+    if (width, height) != truth.size:
+        found.append(
+            f"The result is {width} x {height} pixels and was scaled to the "
+            f"reference's {truth.size[0]} x {truth.size[1]}."
+        )
+    for name, rate in (("result", clip.rate), ("reference", truth.rate)):
+        if rate is not None and abs(rate / truth.fps - 1) > _RATE_TOLERANCE:
+            found.append(
+                f"The {name} has {rate:.2f} frames a second and was read at "
+                f"{truth.fps:.2f}: each moment shows the frame seen then."
+            )
+    return found
 
 
 def encode(

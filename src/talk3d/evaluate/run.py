@@ -189,13 +189,8 @@ class _Session:
         return lag
 
     def _say_missing(self) -> None:
-        truth, clip = self._truth, self._clip
-        _, height, width = clip.shape
-        if (width, height) != truth.size:
-            self._notes.append(
-                f"The result is {width} x {height} pixels and was scaled to the "
-                f"reference's {truth.size[0]} x {truth.size[1]}."
-            )
+        truth = self._truth
+        self._notes += material.changes(self._clip, truth)
         self._missing |= self._learned.missing
         if truth.wave is None:
             self._missing["sound-to-lips offset"] = "the reference has no sound"

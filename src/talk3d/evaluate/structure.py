@@ -22,6 +22,8 @@ __all__ = ["MS_SSIM_MIN_SIZE", "Level", "compare", "ms_ssim", "prepare", "ssim"]
 MS_SSIM_MIN_SIZE = 161
 """Pixels. The fifth scale must still hold one 11 x 11 window: (11 - 1) * 2**4 + 1."""
 
+_GREY = np.float32(0.5)
+"""Taken off before squaring: else bright flat parts lose their variance to rounding."""
 _WINDOW = 11
 _SIGMA = 1.5
 _C1 = 0.01**2
@@ -34,9 +36,9 @@ class Level:
     """A truth at one scale, with its local statistics."""
 
     picture: Float[np.ndarray, "height width 3"]
-    """The picture, halved as often as the scale says."""
+    """The picture less 0.5, halved as often as the scale says."""
     mean: Float[np.ndarray, "height width 3"]
-    """Local means under the window."""
+    """Its local means under the window."""
     variance: Float[np.ndarray, "height width 3"]
     """Local variances under the window."""
     weight: Float[np.ndarray, "height width"] | None
@@ -68,6 +70,7 @@ def ms_ssim(result: Picture, truth: Picture, *, mask: Mask | None = None) -> flo
 def prepare(truth: Picture, *, mask: Mask | None, scales: int) -> list[Level]:
     """Compute a truth's local statistics at 1 (SSIM) or 5 scales (and MS-SSIM)."""
     weight = None if mask is None else mask.astype(np.float32)
+    truth = truth - _GREY
     levels = []
     for scale in range(scales):
         if scale:
@@ -86,6 +89,7 @@ def compare(result: Picture, levels: list[Level]) -> tuple[float, float]:
         SSIM and MS-SSIM; the second is meaningful with five levels only.
     """
     first, product = 0.0, 1.0
+    result = result - _GREY
     for scale, level in enumerate(levels):
         result = _halve(result) if scale else result
         similarity, contrast = _maps(result, level)
@@ -102,11 +106,11 @@ def compare(result: Picture, levels: list[Level]) -> tuple[float, float]:
 def _maps(result: np.ndarray, level: Level) -> tuple[np.ndarray, np.ndarray]:
     """Return the maps of similarity and of contrast-structure."""
     mean = _blur(result)
-    cross, square = mean * level.mean, mean * mean
-    variance = np.maximum(_blur(result * result) - square, 0.0)
-    covariance = _blur(result * level.picture) - cross
+    variance = np.maximum(_blur(result * result) - mean * mean, 0.0)
+    covariance = _blur(result * level.picture) - mean * level.mean
     contrast = (2 * covariance + _C2) / (variance + level.variance + _C2)
-    brightness = (2 * cross + _C1) / (square + level.mean * level.mean + _C1)
+    own, other = mean + _GREY, level.mean + _GREY
+    brightness = (2 * own * other + _C1) / (own * own + other * other + _C1)
     return contrast * brightness, contrast
 
 
