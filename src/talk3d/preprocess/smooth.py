@@ -4,8 +4,8 @@ Landmarks tremble; a head does not. Each channel is smoothed by Whittaker's meth
 series closest to the data whose second differences are small, solved for the whole
 video at once, so there is no delay), with the strength chosen per channel by
 generalised cross-validation: a still head gets strong smoothing, a quick one little.
-A jerk, or a frame that a converter dropped, is no trembling: what a channel misses by far
-more than elsewhere stays in it.
+A jerk, or a frame that a converter dropped, is no trembling: what a channel misses by
+far more than elsewhere stays in it.
 """
 
 from dataclasses import replace
