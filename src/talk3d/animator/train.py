@@ -46,7 +46,7 @@ _STAGE = "pictures"
 class AnimatorTrainConfig:
     """How an animator is trained."""
 
-    steps: int = 200
+    steps: int = 250
     """Steps."""
     frames: int = 2
     """Frames per step."""
@@ -56,7 +56,7 @@ class AnimatorTrainConfig:
     """Adam step size of decoder and super-resolution."""
     detail_learning_rate: float = 5e-3
     """Adam step size of the person's detail."""
-    texture: float = 0.7
+    texture: float = 1.4
     """Weight of the local strength of detail."""
     guard: float = 0.5
     """Weight that holds unseen sides to the personalised generator's."""
