@@ -4,6 +4,7 @@ import torch
 
 from talk3d.camera import camera_rays, orbit_label
 from talk3d.eg3d.depths import Rays, Sampling
+from talk3d.eg3d.presets import small
 from talk3d.eg3d.proposal import march_proposed
 from talk3d.eg3d.volume import VolumeConfig, box_interval, march_cells
 
@@ -17,6 +18,14 @@ def _two_balls(points):
     raw = 400 * torch.maximum(far, near)
     colour = (near > far).float()
     return raw, torch.stack([colour, 1 - colour], dim=-1)
+
+
+def _shell(points):
+    """A ball's wall of 0.03, coloured by its height."""
+    radius = points.norm(dim=-1)
+    raw = 400 * (0.015 - (radius - 0.3).abs())
+    height = (points[..., 1:2] + 0.5).clamp(0, 1)
+    return raw, torch.cat([height, 1 - height], dim=-1)
 
 
 def _rays(size):
@@ -33,6 +42,15 @@ def test_proposed_rays_see_what_dense_ones_see():
     assert ((found[2] > 0.5) == (alpha > 0.5)).float().mean() > 0.97
     assert (found[1] - depth)[inside].abs().median() < 0.01
     assert (found[0] - dense)[inside].abs().mean() < 0.05
+
+
+def test_a_hollow_ball_with_a_thin_wall_has_no_seams():
+    rays, sampling = _rays(128), Sampling(*small().volume.samples)
+    depth = march_cells(_shell, rays, Sampling(400, 0), rules=RULES)[1]
+    found = march_proposed(_shell, rays, _rays(64), sampling, rules=RULES)
+    middle = depth < depth.min() + 0.1
+    assert (found[1] - depth)[middle].abs().max() < 0.08
+    assert found[2][middle].min() > 0.8
 
 
 def test_gradients_reach_the_fine_samples_only():

@@ -11,7 +11,7 @@ def small() -> GeneratorConfig:
     """Return the default for CPUs: planes 128, picture 256, 7 M parameters."""
     return GeneratorConfig(
         neural_size=128,
-        volume=VolumeConfig(train_samples=(16, 8), samples=(16, 8), proposal_size=64),
+        volume=VolumeConfig(train_samples=(32, 8), samples=(32, 12), proposal_size=64),
         superres=SuperResolutionConfig(input_size=128, doublings=1),
     )
 

@@ -24,6 +24,8 @@ from talk3d.eg3d.volume import Field, Marched, VolumeConfig, cell_weights, march
 
 __all__ = ["march_proposed", "propose"]
 
+_BESIDE = 0.3
+
 
 def march_proposed(
     field: Field,
@@ -67,7 +69,11 @@ def march_proposed(
 def propose(
     field: Field, scouts: Rays, sampling: Sampling, *, rules: VolumeConfig
 ) -> Float[Tensor, "batch rays bins"]:
-    """Return how much each bin of a ray, or of a neighbour, is seen."""
+    """Return how much each bin of a ray, or of a neighbour, is seen.
+
+    A surface just before the middle of a bin is seen in the next one only, so a bin
+    counts for a part as much as the bins before and behind it.
+    """
     t = stratified_depths(scouts.near, scouts.far, sampling)
     points = (
         scouts.origins[..., None, :] + t[..., None] * (scouts.directions[..., None, :])
@@ -79,5 +85,8 @@ def propose(
     seen = cell_weights(density, edges)
     side = math.isqrt(seen.shape[1])
     image = seen.transpose(1, 2).unflatten(2, (side, side))
-    wide = functional.max_pool2d(image, 3, stride=1, padding=1)
-    return wide.flatten(2).transpose(1, 2)
+    wide = functional.max_pool2d(image, 3, stride=1, padding=1).flatten(2)
+    beside = functional.max_pool1d(wide.transpose(1, 2).flatten(0, 1), 3, 1, 1)
+    return torch.maximum(
+        wide.transpose(1, 2), _BESIDE * beside.unflatten(0, (len(wide), -1))
+    )
