@@ -24,7 +24,6 @@ from torch import Tensor
 
 from talk3d.checkpoint import write_atomically
 from talk3d.dataset import Subject
-from talk3d.eg3d.depths import Sampling
 from talk3d.eg3d.generator import Generator, Rendering, load_generator
 from talk3d.eg3d.train import LINEAR_RATE, parameter_groups
 from talk3d.frames import FrameBatch, FrameStore
@@ -67,8 +66,6 @@ class PersonalizeConfig:
     """Weight that holds unseen sides to the inverted prior."""
     texture: float = 0.7
     """Weight of the local strength of detail in tuning."""
-    samples: tuple[int, int] = (16, 8)
-    """Coarse and fine samples of a ray."""
     checkpoint_steps: int = 200
     """Steps between checkpoints."""
     seed: int = 0
@@ -238,7 +235,7 @@ def _render(
     with body_precision(config.half):
         w = person.styles(batch.face, batch.gaze)
         planes = person.planes(w)
-    samples = Sampling(*config.samples, generator=chance)
+    samples = person.generator.sampling(chance)
     rendering = person.generator.render(planes, batch.camera, samples, neck=batch.neck)
     return _View(w, planes, rendering)
 

@@ -49,6 +49,14 @@ def test_points_learn_the_ball(corpus, tmp_path):
     assert last < 0.6 * first
 
 
+def test_pictures_tell_where_the_surface_is(corpus, tmp_path):
+    config = replace(CONFIG, stage="images", steps=60, people=2)
+    metrics = list(train_prior(corpus, tmp_path / "run", config))
+    first = sum(m["depth"] for m in metrics[:10])
+    last = sum(m["depth"] for m in metrics[-10:])
+    assert last < 0.6 * first
+
+
 def test_the_written_prior_loads_and_knows_its_people(corpus, tmp_path):
     list(train_prior(corpus, tmp_path / "run", CONFIG))
     prior = load_generator(tmp_path / "run" / "prior.safetensors")

@@ -27,7 +27,6 @@ from talk3d.animator.tokens import perturb_tokens
 from talk3d.animator.unet import UNetConfig
 from talk3d.checkpoint import write_atomically
 from talk3d.dataset import Subject
-from talk3d.eg3d.depths import Sampling
 from talk3d.frames import FrameStore, driving_signals
 from talk3d.guard import GUARD_POINTS, Guard
 from talk3d.lips import lip_space, seen_lips
@@ -62,8 +61,6 @@ class AnimatorTrainConfig:
     """Weight that holds unseen sides to the personalised generator's."""
     token_noise: float = 0.05
     """Noise on tokens, against learning a short video by heart."""
-    samples: tuple[int, int] = (16, 8)
-    """Coarse and fine samples of a ray."""
     checkpoint_steps: int = 200
     """Steps between checkpoints."""
     seed: int = 0
@@ -209,7 +206,7 @@ def _step(
         tokens = run.animator.tokens(driving).float()
     tokens = perturb_tokens(tokens, noise=config.token_noise, generator=chance)
     w, planes = run.moving(config).planes(driving, tokens)
-    samples = Sampling(*config.samples, generator=chance)
+    samples = generator.sampling(chance)
     rendering = generator.render(planes, batch.camera, samples, neck=batch.neck)
     with body_precision(config.half):
         result = generator.upsample(rendering, w)

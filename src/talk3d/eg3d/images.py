@@ -27,6 +27,8 @@ _BEFORE, _BEHIND = 0.04, 0.06
 _FEATURE_PARTS = (2, 3, 4, 5)
 _FEATURE_WEIGHT = 4.0
 _TEXTURE_WEIGHT = 0.5
+_DEPTH_WEIGHT = 5.0
+_STEP = 0.03
 
 
 def guided_depths(
@@ -49,8 +51,7 @@ def guided_depths(
         Rising distances along each ray, row by row.
     """
     factor = depth.shape[-1] // math.isqrt(near.shape[1])
-    away = torch.where(depth > 0, depth, torch.full_like(depth, _NOTHING))
-    front = -functional.max_pool2d(-away, factor).flatten(1)
+    front = _depth_range(depth, factor)[0].flatten(1)
     known = (front < _NOTHING) & (front > near) & (front < far)
     start = torch.where(known, (front - _BEFORE).maximum(near), near)
     end = torch.where(known, (front + _BEHIND).minimum(far), far)
@@ -73,9 +74,10 @@ def image_losses(
     half: bool,
     chance: torch.Generator,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Render the batch and compare colour, alpha, detail and its local strength.
+    """Render the batch and compare colour, alpha, depth, detail and its local strength.
 
     Pictures are compared premultiplied, so nothing is asked where nothing is seen.
+    Depth is compared where a pixel's whole area lies on one surface.
     """
     size = generator.config.neural_size
     origins, directions = camera_rays(batch.camera, size)
@@ -91,12 +93,25 @@ def image_losses(
     weight = torch.where(part, _FEATURE_WEIGHT, 1.0)
     raw = rendering.picture()
     flat = torch.ones_like(low[:, :1])
+    front, back = _depth_range(batch.depth, batch.depth.shape[-1] // size)
+    smooth = ((back < _NOTHING) & (back - front < _STEP)).float()
+    depth = (front + back) / 2
     return {
         "raw": weighted_l1(raw, low, flat),
+        "depth": _DEPTH_WEIGHT * weighted_l1(rendering.depth, depth, smooth),
         "colour": weighted_l1(image, truth, weight),
         "detail": laplacian_loss(image[:, :3], truth[:, :3], weight),
         "texture": _TEXTURE_WEIGHT * texture_loss(image[:, :3], truth[:, :3], weight),
     }
+
+
+def _depth_range(
+    depth: Float[Tensor, "batch 1 size size"], factor: int
+) -> tuple[Float[Tensor, "batch 1 low low"], Float[Tensor, "batch 1 low low"]]:
+    """Return the first and the last depth in each square of pixels."""
+    away = torch.where(depth > 0, depth, torch.full_like(depth, _NOTHING))
+    front = -functional.max_pool2d(-away, factor)
+    return front, functional.max_pool2d(away, factor)
 
 
 def _premultiplied(batch: CorpusBatch, size: int) -> Tensor:
