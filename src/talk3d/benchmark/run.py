@@ -69,6 +69,19 @@ SUITES: Mapping[str, Suite] = {
         effort=1.0,
         synthetic=SyntheticConfig(seed=9, seconds=20.0, moments=6),
     ),
+    "people": Suite(
+        name="people",
+        people=20,
+        effort=0.3,
+        synthetic=SyntheticConfig(
+            seed=100,
+            seconds=5.0,
+            yaws=(-75, -60, -30, 0, 30, 60, 75),
+            pitches=(),
+            moments=1,
+            shown=8,
+        ),
+    ),
 }
 """By name."""
 

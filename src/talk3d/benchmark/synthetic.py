@@ -18,7 +18,7 @@ from types import TracebackType
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from talk3d.benchmark.task import Shot, Task, write_given, write_task
 from talk3d.camera import orbit_label, project
@@ -56,6 +56,8 @@ class SyntheticConfig:
     """Cameras above and below the front, degrees."""
     moments: int = 4
     """Moments of the test part seen by each camera."""
+    shown: int | None = None
+    """Training frames that are shown, evenly spread; none: all."""
 
     def __post_init__(self) -> None:
         """Reject what cannot be.
@@ -65,6 +67,8 @@ class SyntheticConfig:
         """
         if self.moments < 1:
             raise ValueError(f"moments is {self.moments}; give at least 1.")
+        if self.shown is not None and self.shown < 1:
+            raise ValueError(f"shown is {self.shown}; give at least 1, or none.")
         for name in ("yaws", "pitches"):
             if any(abs(angle) >= 90 for angle in getattr(self, name)):
                 raise ValueError(
@@ -167,11 +171,11 @@ def synthetic_task(
     )
     if not (path / "subject" / "subject.json").is_file():
         write_talk(path / "subject", talk, head=head)
+    train = _show(path / "subject", config.shown)
     recording = Subject.open(path / "subject")
     views = list(_views(config, recording))
     shots = [shot for shot, _ in views]
     labels = np.stack([label for _, label in views])
-    train = recording.train
     write_given(path / "given", recording, train, shots, labels)
     pictures, truth = [], {"landmarks": [], "visible": [], "depth": [], "part": []}
     with SecondCamera(
@@ -187,6 +191,18 @@ def synthetic_task(
     arrays = {name: np.stack(values) for name, values in truth.items()}
     name = f"synthetic {config.seed}"
     return write_task(path, shots, pictures, arrays, name=name, train=train)
+
+
+def _show(path: Path, count: int | None) -> list[int]:
+    """Keep some training frames of a subject and call the others invalid."""
+    subject = Subject.open(path)
+    train = np.array(subject.train)
+    if count is not None and count < len(train):
+        train = train[np.linspace(0, len(train) - 1, count).astype(int)]
+        valid = np.zeros_like(subject.arrays["valid"])
+        valid[train] = 1
+        save_file(subject.arrays | {"valid": valid}, path / "arrays.safetensors")
+    return train.tolist()
 
 
 def _views(

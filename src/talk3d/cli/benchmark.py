@@ -17,9 +17,10 @@ Out = Annotated[Path, arg(aliases=["-o"])]
 
 def extreme_pose(
     out: Out,
-    suite: Literal["quick", "full"] = "quick",
+    suite: Literal["quick", "full", "people"] = "quick",
     adapter: tuple[str, ...] = (),
     recording: Path | None = None,
+    people: int | None = None,
     seed: int = 0,
     prior: Path | None = None,
 ) -> None:
@@ -27,22 +28,27 @@ def extreme_pose(
 
     Args:
         out: folder of the report; the same command goes on where it stopped.
-        suite: quick (one person, a quarter of the steps) or full (five people).
+        suite: quick (one person, a third of the steps), full (five people), or people
+            (the prior's test: twenty people, eight frames of each).
         adapter: outside systems: TOML files or names in benchmarks/adapters.
         recording: video or subject folder of a person who turns the head, fitted
             within 12 degrees of yaw and judged beyond 25; left out if not given.
+        people: number of people; the suite's if not given.
         seed: other people, other fits.
         prior: the 3D prior of our row; the shipped one if not given.
     """
+    from dataclasses import replace
+
     from talk3d.benchmark.adapters import load_adapter
     from talk3d.benchmark.run import SUITES
     from talk3d.benchmark.run import extreme_pose as run
     from talk3d.demo import shipped
 
+    chosen = SUITES[suite]
     with Progress("interrupted; the same command goes on") as progress:
         run(
             out,
-            SUITES[suite],
+            replace(chosen, people=people or chosen.people),
             prior=prior or shipped("prior-small.safetensors"),
             report=progress.report,
             seed=seed,
