@@ -75,3 +75,12 @@ def test_points_behind_the_camera_have_negative_depth():
 def test_a_focal_length_must_be_positive():
     with pytest.raises(ValueError, match=r"focal length 0\.0"):
         camera.intrinsics_matrix(0.0)
+
+
+def test_a_window_sees_what_the_image_shows_there():
+    label = camera.orbit_label(0.4, -0.2)[None]
+    whole = camera.camera_rays(label, 16)[1].unflatten(1, (16, 16))
+    corner = torch.tensor([[0.25, 0.5]])
+    seen = camera.window_label(label, corner, 0.5)
+    part = camera.camera_rays(seen, 8)[1].unflatten(1, (8, 8))
+    torch.testing.assert_close(part, whole[:, 8:16, 4:12])

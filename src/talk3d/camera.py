@@ -28,6 +28,7 @@ __all__ = [
     "pack_label",
     "project",
     "unpack_label",
+    "window_label",
     "yaw_pitch",
 ]
 
@@ -175,6 +176,25 @@ def yaw_pitch(
     backward = -pose[..., :3, 2]
     yaw = torch.atan2(backward[..., 0], backward[..., 2])
     return yaw, torch.asin(backward[..., 1].clamp(-1.0, 1.0))
+
+
+def window_label(
+    label: Float[Tensor, "*batch 25"],
+    corner: Float[Tensor, "*batch 2"],
+    side: float,
+) -> Float[Tensor, "*batch 25"]:
+    """Return the camera that sees a square window of the image and nothing else.
+
+    Args:
+        label: the camera of the whole image.
+        corner: left and upper bound of the window, over the image's size.
+        side: side of the window, over the image's size.
+    """
+    pose, intrinsics = unpack_label(label)
+    window = intrinsics.clone()
+    window[..., :2, :] /= side
+    window[..., :2, 2] -= corner / side
+    return pack_label(pose, window)
 
 
 def mean_label(cameras: Float[Tensor, "frames 25"]) -> Float[Tensor, "25"]:

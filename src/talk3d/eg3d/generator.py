@@ -280,16 +280,21 @@ class Generator(nn.Module):
         return _squared(*self._by_item(planes, rays, neck, marched))
 
     def upsample(
-        self, rendering: Rendering, w: Float[Tensor, "batch layers w"]
+        self,
+        rendering: Rendering,
+        w: Float[Tensor, "batch layers w"],
+        *,
+        patch: bool = False,
     ) -> Float[Tensor, "batch picture height width"]:
         """Return the picture, -1 to 1 and not clamped.
 
         Where the super-resolution gives a matte, colour is premultiplied (-1 is
-        nothing) and the fourth channel is the matte (1 person, -1 nothing).
+        nothing) and the fourth channel is the matte (1 person, -1 nothing). A ``patch``
+        is a part of an image at its own scale.
         """
         matte = self.config.superres.alpha
         raw = rendering.picture() if matte else rendering.features[:, :3]
-        return self.superresolution(rendering.features, raw, w[:, -1])
+        return self.superresolution(rendering.features, raw, w[:, -1], patch=patch)
 
     def _field(
         self,

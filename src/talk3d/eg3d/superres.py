@@ -93,6 +93,8 @@ class SuperResolution(nn.Module):
         features: Float[Tensor, "batch c rows columns"],
         raw: Float[Tensor, "batch picture rows columns"],
         w: Float[Tensor, "batch w"],
+        *,
+        patch: bool = False,
     ) -> Float[Tensor, "batch picture height width"]:
         """Return the picture in float32.
 
@@ -100,11 +102,15 @@ class SuperResolution(nn.Module):
             features: rendered features.
             raw: the low-resolution picture to refine.
             w: style vector.
+            patch: whether this is a part of an image at its own scale; a whole image
+                is brought to the network's size first.
         """
         dtype = body_dtype(features)
+        if not patch:
+            features, raw = self._resized(features), self._resized(raw)
         with torch.autocast(features.device.type, enabled=False):
-            picture = self._resized(raw.float())
-            x = self._resized(features).to(dtype, memory_format=torch.channels_last)
+            picture = raw.float()
+            x = features.to(dtype, memory_format=torch.channels_last)
             styles = w.float()[:, None].expand(-1, 3, -1)
             x, picture = self.block0(x, picture, styles)
             x, picture = self.block1(x, picture, styles)
