@@ -5,7 +5,7 @@ signals and region weights. At most ``LIMIT`` frames are held, spread evenly, so
 memory does not grow with the length of the video.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from talk3d.camera import mean_label
 from talk3d.dataset import Subject
 from talk3d.face import LEFT_EYE, RIGHT_EYE
 from talk3d.lips import face_signals, upper_signals
+from talk3d.windows import Windows
 
 __all__ = ["LIMIT", "FrameBatch", "FrameStore", "driving_signals"]
 
@@ -54,6 +55,21 @@ class FrameBatch:
         """Return colour times matte, and the matte, all from -1 to 1."""
         colour = (self.picture + 1) / 2 * self.matte
         return torch.cat([colour, self.matte], dim=1) * 2 - 1
+
+    def windows(
+        self, times: int, cells: int, *, chance: torch.Generator
+    ) -> "FrameBatch":
+        """Return a window of each frame, see ``Windows.draw``."""
+        features = self.mouth.maximum(self.eyes) > 0
+        windows = Windows.draw(features, times, cells, chance=chance)
+        return replace(
+            self,
+            picture=windows.cut(self.picture),
+            matte=windows.cut(self.matte),
+            mouth=windows.cut(self.mouth),
+            eyes=windows.cut(self.eyes),
+            camera=windows.camera(self.camera),
+        )
 
 
 class FrameStore:

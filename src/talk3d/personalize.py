@@ -32,6 +32,7 @@ from talk3d.objective import picture_terms, raw_error
 from talk3d.pace import Pace, paces
 from talk3d.person import Drive, Person, average_person, person_from_state, person_state
 from talk3d.precision import body_precision
+from talk3d.windows import WINDOW
 
 __all__ = ["PersonalizeConfig", "personalize"]
 
@@ -50,10 +51,10 @@ class PersonalizeConfig:
     """Frames per inversion step."""
     coarse_steps: int = 150
     """Steps that adapt weights and detail to the raw picture, without upsampling."""
-    tune_steps: int = 800
-    """Steps that adapt everything to the final picture."""
+    tune_steps: int = 1600
+    """Steps that adapt everything to windows of the final picture."""
     tune_frames: int = 2
-    """Frames per tuning step."""
+    """Frames per tuning step, and of the stage before."""
     code_learning_rate: float = 0.03
     """Adam step size of code and offset."""
     learning_rate: float = 1e-3
@@ -206,11 +207,13 @@ def _coarse_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> Non
 
 def _tune_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> None:
     """Adapt everything on final pictures."""
-    chance = _chance(config, run)
+    chance, generator = _chance(config, run), run.person.generator
     batch = store.draw(config.tune_frames, generator=chance)
-    view = _render(run.person, batch, config, chance)
+    cells = generator.config.neural_size
+    batch = batch.windows(WINDOW, cells, chance=chance)
+    view = _render(run.person, batch, config, chance, size=cells // WINDOW)
     with body_precision(config.half):
-        result = run.person.generator.upsample(view.rendering, view.w)
+        result = generator.upsample(view.rendering, view.w, patch=True)
     raw = view.rendering.picture()
     terms = picture_terms(result, raw, batch, texture=config.texture)
     terms["guard"] = _strayed(run, config, chance)
@@ -231,12 +234,16 @@ def _render(
     batch: FrameBatch,
     config: PersonalizeConfig,
     chance: torch.Generator,
+    *,
+    size: int | None = None,
 ) -> _View:
     with body_precision(config.half):
         w = person.styles(batch.face, batch.gaze)
         planes = person.planes(w)
     samples = person.generator.sampling(chance)
-    rendering = person.generator.render(planes, batch.camera, samples, neck=batch.neck)
+    rendering = person.generator.render(
+        planes, batch.camera, samples, neck=batch.neck, size=size
+    )
     return _View(w, planes, rendering)
 
 

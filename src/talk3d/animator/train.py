@@ -34,6 +34,7 @@ from talk3d.objective import picture_terms
 from talk3d.pace import paces
 from talk3d.person import Person, enlarged
 from talk3d.precision import body_precision
+from talk3d.windows import WINDOW
 
 __all__ = ["AnimatorTrainConfig", "Drivers", "train_animator"]
 
@@ -45,7 +46,7 @@ _STAGE = "pictures"
 class AnimatorTrainConfig:
     """How an animator is trained."""
 
-    steps: int = 250
+    steps: int = 500
     """Steps."""
     frames: int = 2
     """Frames per step."""
@@ -200,16 +201,21 @@ def _step(
 ) -> dict[str, Tensor]:
     """Compare rendered frames with the video."""
     chance = torch.Generator().manual_seed(config.seed * 1_000_003 + run.step)
+    generator = run.person.generator
+    cells = generator.config.neural_size
     batch = store.draw(config.frames, generator=chance)
-    generator, driving = run.person.generator, drivers.batch(batch.frame)
+    batch = batch.windows(WINDOW, cells, chance=chance)
+    driving = drivers.batch(batch.frame)
     with body_precision(config.half):
         tokens = run.animator.tokens(driving).float()
     tokens = perturb_tokens(tokens, noise=config.token_noise, generator=chance)
     w, planes = run.moving(config).planes(driving, tokens)
     samples = generator.sampling(chance)
-    rendering = generator.render(planes, batch.camera, samples, neck=batch.neck)
+    rendering = generator.render(
+        planes, batch.camera, samples, neck=batch.neck, size=cells // WINDOW
+    )
     with body_precision(config.half):
-        result = generator.upsample(rendering, w)
+        result = generator.upsample(rendering, w, patch=True)
     raw = rendering.picture()
     terms = picture_terms(result, raw, batch, texture=config.texture)
     strayed = run.guard.loss(generator, run.identity(), GUARD_POINTS, chance=chance)

@@ -267,7 +267,8 @@ class Generator(nn.Module):
         size, rules = size or self.config.neural_size, self.config.volume
         origins, directions = camera_rays(label, size)
         few = rules.proposal_size
-        if few is None or size <= few or size % few:
+        few = few and few * size // self.config.neural_size
+        if not few or size <= few or size % few:
             return _squared(
                 *self.render_rays(planes, origins, directions, samples, neck=neck)
             )

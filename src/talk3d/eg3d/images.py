@@ -14,14 +14,15 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from talk3d.camera import camera_rays, window_label
+from talk3d.camera import camera_rays
 from talk3d.eg3d.corpus import CorpusBatch
 from talk3d.eg3d.generator import Generator
 from talk3d.eg3d.volume import box_interval
 from talk3d.losses import laplacian_loss, texture_loss, weighted_l1
 from talk3d.precision import body_precision
+from talk3d.windows import WINDOW, Windows
 
-__all__ = ["guided_depths", "image_losses", "random_windows"]
+__all__ = ["guided_depths", "image_losses"]
 
 _NOTHING = 1e3
 _GUIDED = 8
@@ -32,7 +33,6 @@ _FEATURE_WEIGHT = 4.0
 _TEXTURE_WEIGHT = 0.5
 _DEPTH_WEIGHT = 5.0
 _STEP = 0.03
-_WINDOW = 2
 
 
 def guided_depths(
@@ -83,8 +83,8 @@ def image_losses(
     Pictures are compared premultiplied, so nothing is asked where nothing is seen.
     Depth is compared where a pixel's whole area lies on one surface.
     """
-    size = generator.config.neural_size // _WINDOW
-    batch = random_windows(batch, _WINDOW, generator.config.neural_size, chance=chance)
+    size = generator.config.neural_size // WINDOW
+    batch = _windows(batch, generator.config.neural_size, chance)
     origins, directions = camera_rays(batch.camera, size)
     near, far = box_interval(origins, directions, box=generator.config.volume.box)
     depths = guided_depths(batch.depth, near, far, generator=chance)
@@ -110,47 +110,15 @@ def image_losses(
     }
 
 
-def random_windows(
-    batch: CorpusBatch, times: int, cells: int, *, chance: torch.Generator
-) -> CorpusBatch:
-    """Cut a square window from every picture.
-
-    Args:
-        batch: pictures.
-        times: the side of a picture over that of a window.
-        cells: windows begin at multiples of a picture's side over this.
-        chance: places them; every other one contains a pixel of eyes or mouth, if the
-            picture shows any.
-    """
-    size = batch.colour.shape[-1]
-    side, cell = size // times, size // cells
-    corners = []
-    for index, feature in enumerate(_features(batch.part)[:, 0]):
-        shown = feature.nonzero()
-        if index % 2 == 0 and len(shown):
-            pick = torch.randint(len(shown), (1,), generator=chance)
-            wanted = shown[pick[0]] - side // 2
-            wanted += torch.randint(-side // 4, side // 4, (2,), generator=chance)
-        else:
-            wanted = torch.randint(size - side + 1, (2,), generator=chance)
-        corners.append(wanted.clamp(0, size - side) // cell * cell)
-
-    def cut(pictures: Tensor) -> Tensor:
-        return torch.stack(
-            [
-                picture[:, row : row + side, column : column + side]
-                for picture, (row, column) in zip(pictures, corners, strict=True)
-            ]
-        )
-
-    places = torch.stack(corners).flip(-1) / size
+def _windows(batch: CorpusBatch, cells: int, chance: torch.Generator) -> CorpusBatch:
+    windows = Windows.draw(_features(batch.part), WINDOW, cells, chance=chance)
     return replace(
         batch,
-        colour=cut(batch.colour),
-        alpha=cut(batch.alpha),
-        depth=cut(batch.depth),
-        part=cut(batch.part),
-        camera=window_label(batch.camera, places, 1 / times),
+        colour=windows.cut(batch.colour),
+        alpha=windows.cut(batch.alpha),
+        depth=windows.cut(batch.depth),
+        part=windows.cut(batch.part),
+        camera=windows.camera(batch.camera),
     )
 
 

@@ -1,0 +1,81 @@
+"""Square windows of pictures: parts of an image at its own scale.
+
+A window of half the side costs a quarter of the rays. Every other one is laid around
+eyes or mouth, where people look.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+
+from talk3d.camera import window_label
+
+__all__ = ["WINDOW", "Windows"]
+
+WINDOW = 2
+"""Side of a picture over that of a window in training."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """A window of each picture of a batch."""
+
+    corner: Int[Tensor, "batch 2"]
+    """Upper row and left column, pixels."""
+    side: int
+    """Pixels."""
+    size: int
+    """Side of the pictures, pixels."""
+
+    @classmethod
+    def draw(
+        cls,
+        features: Bool[Tensor, "batch 1 size size"],
+        times: int,
+        cells: int,
+        *,
+        chance: torch.Generator,
+    ) -> "Windows":
+        """Place windows.
+
+        Args:
+            features: pixels of eyes and mouth; every other window contains one of
+                them, if the picture shows any.
+            times: side of a picture over that of a window.
+            cells: windows begin at multiples of the side of a picture over this.
+            chance: places them.
+        """
+        size = features.shape[-1]
+        side, cell = size // times, size // cells
+        corners = []
+        for index, feature in enumerate(features[:, 0]):
+            shown = feature.nonzero()
+            if index % 2 == 0 and len(shown):
+                pick = torch.randint(len(shown), (1,), generator=chance)
+                shift = torch.randint(-side // 4, side // 4, (2,), generator=chance)
+                wanted = shown[pick[0]] - side // 2 + shift
+            else:
+                wanted = torch.randint(size - side + 1, (2,), generator=chance)
+            corners.append(wanted.clamp(0, size - side) // cell * cell)
+        return cls(torch.stack(corners), side, size)
+
+    def cut(
+        self, pictures: Shaped[Tensor, "batch c size size"]
+    ) -> Shaped[Tensor, "batch c side side"]:
+        """Return the windows of pictures."""
+        return torch.stack(
+            [
+                picture[:, row : row + self.side, column : column + self.side]
+                for picture, (row, column) in zip(
+                    pictures, self.corner.tolist(), strict=True
+                )
+            ]
+        )
+
+    def camera(self, label: Float[Tensor, "batch 25"]) -> Float[Tensor, "batch 25"]:
+        """Return the cameras that see the windows alone."""
+        return window_label(
+            label, self.corner.flip(-1) / self.size, self.side / self.size
+        )
