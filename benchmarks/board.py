@@ -30,7 +30,8 @@ from talk3d.benchmark.task import Task
 from talk3d.demo import QUICK, shipped
 from talk3d.evaluate.run import EvaluateConfig, evaluate
 from talk3d.personalize import PersonalizeConfig
-from talk3d.pipeline import replay, train_subject
+from talk3d.pipeline import train_subject
+from talk3d.speaking import replay
 
 ROOT = Path(__file__).parents[1]
 BOARD = ROOT / "benchmarks/board.json"

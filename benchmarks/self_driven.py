@@ -16,8 +16,9 @@ import torch
 
 from talk3d.demo import shipped
 from talk3d.evaluate.run import evaluate
-from talk3d.pipeline import CreateConfig, create, replay
+from talk3d.pipeline import CreateConfig, create
 from talk3d.preprocess.run import PreprocessConfig
+from talk3d.speaking import replay
 from talk3d.trust.consent import Consent
 from talk3d.trust.marking import Marks
 

@@ -26,7 +26,7 @@ from talk3d.compact import compacted, expanded
 from talk3d.dataset import Subject
 from talk3d.frames import driving_signals
 from talk3d.lips import LipSpace, lip_space, seen_lips
-from talk3d.motion import continued
+from talk3d.motion import Motion, continued
 from talk3d.person import PERSONAL, Person, person_from_state, person_state
 from talk3d.precision import body_precision
 from talk3d.voice import Voice, fit_voice
@@ -101,7 +101,9 @@ class Avatar:
     landmark: Float[Tensor, "frames 6"]
     """Nose tip and outer eye corners: crop widths x 8, less their mean."""
     info: dict[str, Any]
-    """``fps``, ``name``, ``synthetic`` and what else is known of the person."""
+    """``fps``, ``name``, ``synthetic``, and where it is known ``place``: the square of
+    the video that the avatar shows (x, y, side in pixels) and the seconds before its
+    first frame, and ``source``: the SHA-256 of the video."""
 
     @classmethod
     def of(cls, subject: Subject, person: Person, animator: Animator) -> "Avatar":
@@ -127,7 +129,8 @@ class Avatar:
                 "fps": subject.fps,
                 "name": subject.info["source"]["name"],
                 "synthetic": subject.info["synthetic"],
-            },
+            }
+            | _place(subject),
         )
 
     @property
@@ -154,7 +157,7 @@ class Avatar:
             seed: source of the motion past the end of the recording.
         """
         count = max(1, math.ceil(len(wave) / SAMPLE_RATE * self.fps))
-        motion = continued(self.rotation, self.landmark, count, seed=seed)
+        motion = self.motion(count, seed=seed)
         eye = motion.mix(self.eye)
         cameras = _seen_from(view, motion.mix_cameras(self.camera), self.camera)
         return self.render(
@@ -162,6 +165,10 @@ class Avatar:
             (cameras, motion.mix(self.neck.flatten(1)).unflatten(1, (4, 4))),
             (eye, motion.mix(self.rotation), motion.mix(self.landmark)),
         )
+
+    def motion(self, count: int, *, seed: int) -> Motion:
+        """Return which frames of the recording ``count`` spoken frames follow."""
+        return continued(self.rotation, self.landmark, count, seed=seed)
 
     def replay(
         self, wave: Float[np.ndarray, " samples"], frames: range
@@ -260,6 +267,15 @@ def load_avatar(path: Path) -> Avatar:
         info=saved.extra,
         **parts[_MOTION],
     )
+
+
+def _place(subject: Subject) -> dict[str, Any]:
+    """Return where in its video a subject was cut out, if that is known."""
+    start = subject.info["report"].get("start_seconds")
+    if start is None:
+        return {}
+    x, y, side, _ = subject.arrays["crop"].ravel().tolist()
+    return {"place": [x, y, side, start], "source": subject.info["source"]["sha256"]}
 
 
 def _seen_from(

@@ -15,15 +15,8 @@ from talk3d.audio import SAMPLE_RATE, load_audio
 from talk3d.evaluate.run import evaluate
 from talk3d.person import load_person
 from talk3d.personalize import PersonalizeConfig
-from talk3d.pipeline import (
-    CreateConfig,
-    Report,
-    SpeakConfig,
-    create,
-    replay,
-    speak,
-    yaw_sheet,
-)
+from talk3d.pipeline import CreateConfig, Report, create, yaw_sheet
+from talk3d.speaking import SpeakConfig, replay, speak
 from talk3d.trust.consent import synthetic_consent
 from talk3d.trust.holders import avatar_fingerprint
 from talk3d.trust.pictures import avatar_stamp, write_picture

@@ -8,49 +8,40 @@ import json
 import logging
 import math
 import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
-from jaxtyping import Float, UInt8
-from PIL import Image, ImageColor
+from jaxtyping import UInt8
 
 from talk3d.animator.train import AnimatorTrainConfig, train_animator
-from talk3d.audio import load_audio
-from talk3d.avatar import Avatar, View, load_avatar, save_avatar
+from talk3d.avatar import Avatar, save_avatar
 from talk3d.camera import orbit_label
 from talk3d.checkpoint import file_sha256, write_atomically
 from talk3d.dataset import Subject
-from talk3d.movie import write_alpha_movie, write_movie
 from talk3d.person import Person, load_person, save_person
 from talk3d.personalize import PersonalizeConfig, personalize
 from talk3d.preprocess.run import PreprocessConfig, preprocess
-from talk3d.trust.consent import Consent, permit
+from talk3d.trust.consent import Consent
 from talk3d.trust.holders import (
-    avatar_consent,
     avatar_fingerprint,
     record_consent,
     replace_consent,
     subject_consent,
 )
 from talk3d.trust.ledger import note
-from talk3d.trust.marking import Marks, marked_output
+from talk3d.trust.marking import Marks
 from talk3d.trust.pictures import subject_stamp, write_picture
 
 __all__ = [
     "CreateConfig",
     "Report",
-    "SpeakConfig",
     "create",
     "personalize_subject",
     "preprocess_subject",
-    "replay",
-    "speak",
     "train_subject",
     "yaw_sheet",
 ]
@@ -78,22 +69,6 @@ class CreateConfig:
     """Learning to speak."""
     max_minutes: float | None = None
     """Time limit of fitting and learning; they take fewer steps where it is short."""
-
-
-@dataclass(frozen=True)
-class SpeakConfig:
-    """How a video of an avatar is made."""
-
-    view: str = "recorded"
-    """``recorded``, ``front``, ``orbit`` or degrees as ``YAW,PITCH``."""
-    background: str = "keep"
-    """``keep``, a colour name or ``#rrggbb``, or a picture file."""
-    seed: int = 0
-    """Source of the motion past the end of the recording."""
-    alpha: bool = False
-    """Leave the background out and write a MOV with transparency."""
-    marks: Marks = field(default_factory=Marks)
-    """How the video is marked, and what it is made for."""
 
 
 def create(
@@ -210,122 +185,6 @@ def train_subject(
         save_avatar(temporary, avatar, parents=parents)
         replace_consent(temporary, consent)
     state.unlink(missing_ok=True)
-
-
-def speak(
-    avatar: Path, speech: Path, out: Path, config: SpeakConfig, report: Report
-) -> None:
-    """Write a video of an avatar saying a sound file.
-
-    Raises:
-        FileNotFoundError: if a file is missing.
-        ValueError: if a file cannot be used, or the consent of the person shown is
-            missing, changed, expired or does not cover this.
-    """
-    wave = load_audio(speech).numpy()
-    consent, spoken = avatar_consent(avatar), file_sha256(speech)
-    permit(
-        consent, purpose=config.marks.purpose, speech_sha256=spoken, name=avatar.name
-    )
-    about = {"avatar": avatar_fingerprint(avatar), "speech": spoken}
-    loaded = load_avatar(avatar)
-    view = View.parse(config.view)
-    backdrop = background(config.background, loaded)
-    count = max(1, math.ceil(len(wave) / _SAMPLE_RATE * loaded.fps))
-
-    def pictures() -> Iterator[UInt8[np.ndarray, "size size 4"]]:
-        for index, picture in enumerate(loaded.speak(wave, view, seed=config.seed)):
-            report("speak", (index + 1) / count)
-            yield picture
-
-    with marked_output(out, config.marks, consent, about) as output:
-        if config.alpha:
-            marked = (output.mark(picture) for picture in pictures())
-            write_alpha_movie(output.path, marked, fps=loaded.fps, sound=speech)
-        else:
-            laid = (composite(picture, backdrop) for picture in pictures())
-            marked = (output.mark(picture) for picture in laid)
-            write_movie(output.path, marked, fps=loaded.fps, sound=speech)
-
-
-def replay(
-    avatar: Path,
-    subject: Path,
-    out: Path,
-    *,
-    roll: float = 0.0,
-    marks: Marks = _MARKED,
-) -> None:
-    """Write the test part of a subject as the avatar shows it, self-driven.
-
-    Cameras, blinks, gaze and head motion are the recorded ones; the sound is the
-    recording's own.
-
-    Args:
-        avatar: the avatar file.
-        subject: the folder it was made from.
-        out: the video to write.
-        roll: seconds by which the driving sound is rolled around, for the control
-            row that says how much the right sound matters.
-        marks: how the video is marked, and what it is made for.
-
-    Raises:
-        FileNotFoundError: if a file is missing.
-        ValueError: if a file cannot be used, or the consent does not cover this.
-    """
-    consent = avatar_consent(avatar)
-    permit(consent, purpose=marks.purpose, speech_sha256=None, name=avatar.name)
-    about = {"avatar": avatar_fingerprint(avatar), "speech": "the recording's own"}
-    loaded, opened = load_avatar(avatar), Subject.open(subject)
-    wave, part = opened.audio(), opened.test
-    first, last = (
-        round(n / opened.fps * _SAMPLE_RATE) for n in (part.start, part.stop)
-    )
-    backdrop = background("keep", loaded)
-    driving = np.roll(wave, round(roll * _SAMPLE_RATE))
-    pictures = (composite(p, backdrop) for p in loaded.replay(driving, part))
-    with (
-        tempfile.TemporaryDirectory(prefix="talk3d-") as folder,
-        marked_output(out, marks, consent, about) as output,
-    ):
-        sound = Path(folder) / "sound.wav"
-        soundfile.write(sound, wave[first:last], _SAMPLE_RATE)
-        marked = (output.mark(picture) for picture in pictures)
-        write_movie(output.path, marked, fps=opened.fps, sound=sound)
-
-
-def background(text: str, avatar: Avatar) -> Float[np.ndarray, "size size 3"]:
-    """Return the background picture, 0 to 1.
-
-    Raises:
-        ValueError: if the text is neither ``keep`` nor a colour nor a picture file.
-    """
-    plate = avatar.plate.permute(1, 2, 0).numpy()
-    if text == "keep":
-        return plate.astype(np.float32) / 255
-    if Path(text).is_file():
-        with Image.open(text) as image:
-            fitted = image.convert("RGB").resize(plate.shape[:2])
-        return np.asarray(fitted, np.float32) / 255
-    try:
-        colour = ImageColor.getrgb(text)[:3]
-    except ValueError as error:
-        message = (
-            f"the background {text!r} is not known: give keep, a colour such as grey"
-            " or #204060, or the path of a picture"
-        )
-        raise ValueError(message) from error
-    return np.broadcast_to(np.asarray(colour, np.float32) / 255, plate.shape).copy()
-
-
-def composite(
-    picture: UInt8[np.ndarray, "size size 4"],
-    backdrop: Float[np.ndarray, "size size 3"],
-) -> UInt8[np.ndarray, "size size 3"]:
-    """Lay a straight RGBA picture over a background."""
-    alpha = picture[..., 3:].astype(np.float32) / 255
-    mixed = picture[..., :3] * alpha + 255 * backdrop * (1 - alpha)
-    return (mixed + 0.5).clip(0, 255).astype(np.uint8)
 
 
 @torch.no_grad()

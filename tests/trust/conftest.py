@@ -5,9 +5,10 @@ import pytest
 import soundfile
 import torch
 
-from talk3d import pipeline
+from talk3d import speaking
 from talk3d.avatar import Avatar
 from talk3d.checkpoint import save_model
+from talk3d.motion import continued
 from talk3d.trust.consent import Consent
 
 SIZE = 128
@@ -50,6 +51,9 @@ class _Drawn(Avatar):
         self.info = {"fps": 25.0}
         self.plate = torch.full((3, SIZE, SIZE), 90, dtype=torch.uint8)
 
+    def motion(self, count, *, seed):
+        return continued(torch.zeros(1, 3), torch.zeros(1, 6), count, seed=seed)
+
     def speak(self, wave, _view, **_):
         for index in range(max(1, len(wave) // 640)):
             alpha = np.full((SIZE, SIZE, 1), 255, np.uint8)
@@ -58,11 +62,11 @@ class _Drawn(Avatar):
 
 @pytest.fixture
 def drawn(monkeypatch):
-    monkeypatch.setattr(pipeline, "load_avatar", lambda _path: _Drawn())
+    monkeypatch.setattr(speaking, "load_avatar", lambda _path: _Drawn())
 
 
 @pytest.fixture
 def speech(tmp_path):
-    wave = 0.1 * np.sin(np.arange(16_000) / 9).astype(np.float32)
+    wave = 0.1 * np.sin(np.arange(48_000) / 9).astype(np.float32)
     soundfile.write(tmp_path / "speech.wav", wave, 16_000)
     return tmp_path / "speech.wav"

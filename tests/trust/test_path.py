@@ -13,9 +13,10 @@ from PIL import Image
 from tests.drawn import write_ball_subject
 from tests.trust.conftest import picture
 
+from talk3d import speaking
 from talk3d.cli.main import main
 from talk3d.movie import write_movie
-from talk3d.pipeline import SpeakConfig, speak
+from talk3d.speaking import SpeakConfig, speak
 from talk3d.trust.forget import forget
 from talk3d.trust.holders import replace_consent
 from talk3d.trust.ledger import ledger_entries, note
@@ -75,6 +76,22 @@ def test_an_ordinary_movie_is_not_accused(tmp_path):
     assert verdict.manifest is None
     assert not verdict.watermark.found
     assert verdict.sentences()[-1].startswith("So: nothing says")
+
+
+def test_a_whole_frame_needs_the_avatars_own_video(
+    bare_avatar, agreed, drawn, speech, tmp_path, monkeypatch
+):
+    replace_consent(bare_avatar, agreed)
+    config = SpeakConfig(into=speech)
+    out = tmp_path / "out.mp4"
+    with pytest.raises(ValueError, match="does not know its place in a video"):
+        speak(bare_avatar, speech, out, config, _quiet)
+    loaded = speaking.load_avatar(bare_avatar)
+    loaded.info |= {"place": [0, 0, 64, 0.0], "source": "another", "name": "me.mp4"}
+    monkeypatch.setattr(speaking, "load_avatar", lambda _path: loaded)
+    with pytest.raises(ValueError, match=r"was made from \(me.mp4\)"):
+        speak(bare_avatar, speech, out, config, _quiet)
+    assert not out.exists()
 
 
 def test_leaving_the_marks_out_is_noted(bare_avatar, agreed, drawn, speech, tmp_path):

@@ -107,14 +107,29 @@ def create(
     print(f"wrote {out}")
 
 
+@dataclass(frozen=True)
+class Showing:
+    """What is seen around the head, and from where."""
+
+    view: str = "recorded"
+    """recorded, front, orbit, or degrees as YAW,PITCH."""
+    background: str = "keep"
+    """keep, a colour, or a picture file."""
+    alpha: bool = False
+    """Leave the background out and write a MOV with transparency."""
+    into: Path | None = None
+    """The video the avatar was made from: its whole frame is shown."""
+
+
+_ALONE = Showing()
+
+
 def speak(
     avatar: Positional[Path],
     speech: Positional[Path],
     out: Out,
-    view: str = "recorded",
-    background: str = "keep",
     seed: int = 0,
-    alpha: bool = False,
+    showing: Showing = _ALONE,
     marking: Marking = _MARKED,
 ) -> None:
     """Make an avatar speak a sound file.
@@ -123,18 +138,23 @@ def speak(
         avatar: the avatar file.
         speech: any sound file.
         out: the video to write (.mp4; .mov with --alpha).
-        view: recorded, front, orbit, or degrees as YAW,PITCH.
-        background: keep, a colour, or a picture file.
         seed: source of the motion past the end of the recording.
-        alpha: leave the background out and write a MOV with transparency.
+        showing: what is seen around the head, and from where.
         marking: what the video is made for, and how it is marked.
     """
-    from talk3d.pipeline import SpeakConfig
-    from talk3d.pipeline import speak as run
+    from talk3d.speaking import SpeakConfig
+    from talk3d.speaking import speak as run
     from talk3d.trust.holders import avatar_consent
 
     print(avatar_consent(avatar).describe())
-    config = SpeakConfig(view, background, seed, alpha, marking.marks())
+    config = SpeakConfig(
+        view=showing.view,
+        background=showing.background,
+        seed=seed,
+        alpha=showing.alpha,
+        marks=marking.marks(),
+        into=showing.into,
+    )
     with Progress("interrupted; nothing was written") as progress:
         run(avatar, speech, out, config, progress.report)
     print(f"wrote {out}")
@@ -217,7 +237,7 @@ def replay(
         out: the video to write (.mp4).
         marking: what the video is made for, and how it is marked.
     """
-    from talk3d.pipeline import replay as run
+    from talk3d.speaking import replay as run
 
     run(avatar, subject, out, marks=marking.marks())
     print(f"wrote {out}")

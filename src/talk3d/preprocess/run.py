@@ -178,6 +178,7 @@ def _write_subject(
         arrays = _arrays(span, track, crop, shape, torso)
         residual = landmark_residual(span.landmarks, track, shape)[span.valid]
         report = _report(info, recording, span, crop, hearing)
+        report["start_seconds"] = config.start + span.first / FPS
         report["numbers"] = _numbers(track, crop, info, residual)
         report["identity"] = track.identity.tolist()
         page = html_page(
