@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from talk3d.lips import LIP_POINTS, common_lips
+from talk3d.speech.network import MOUTH
 from talk3d.synthetic.articulation import articulate, split_phonemes
 from talk3d.synthetic.speech import bundled_speech
 from talk3d.voice import Voice, fit_voice
@@ -58,6 +60,22 @@ def test_sound_that_tells_nothing_gives_the_mean():
     voice, _ = fit_voice(wave, times, lips)
     found = voice.lips(wave, times).numpy()
     assert np.abs(found - lips.mean(0)).mean() < 0.3
+
+
+def test_lips_that_follow_no_sound_talk_as_anybodys():
+    wave = bundled_speech().wave[: SECONDS * RATE]
+    times, noise = (np.arange(SECONDS * FPS) + 0.5) / FPS, np.random.default_rng(5)
+    lips = 20 + 6 * noise.normal(size=(len(times), 80))
+    still, _ = fit_voice(wave, times, lips)
+    moved, _ = fit_voice(wave, times, lips, common=common_lips())
+    motion = [voice.lips(wave, times).numpy().std(0).mean() for voice in (still, moved)]
+    assert motion[1] > 3 * motion[0]
+
+
+def test_the_common_mouth_opens_with_the_jaw():
+    jaw = common_lips()[MOUTH.index("jawOpen")].reshape(-1, 2)
+    upper, lower = LIP_POINTS.index(13), LIP_POINTS.index(14)
+    assert jaw[upper, 1] - jaw[lower, 1] > 1
 
 
 def test_a_moment_does_not_depend_on_the_others(fitted):

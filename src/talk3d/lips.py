@@ -6,6 +6,7 @@ numbers that span them.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -14,8 +15,9 @@ from torch import Tensor
 
 from talk3d.brows import BROW_NUMBERS, brow_signals
 from talk3d.dataset import Subject
-from talk3d.face import INNER_LIPS, OUTER_LIPS
-from talk3d.unposed import unposed_landmarks
+from talk3d.face import INNER_LIPS, OUTER_LIPS, load_face_shape
+from talk3d.speech.network import MOUTH, shipped_hearing
+from talk3d.unposed import CANTHI, unposed_landmarks
 
 __all__ = [
     "FACE_NUMBERS",
@@ -23,6 +25,7 @@ __all__ = [
     "LIP_POINTS",
     "UPPER_NUMBERS",
     "LipSpace",
+    "common_lips",
     "face_numbers",
     "face_signals",
     "lip_shapes",
@@ -109,6 +112,24 @@ class LipSpace:
 def seen_lips(subject: Subject) -> Float[np.ndarray, "frames 80"]:
     """Return the lip shapes of all frames of a subject."""
     return lip_shapes(subject.arrays["landmarks"], subject.arrays["camera"])
+
+
+@lru_cache(maxsize=1)
+def common_lips() -> Float[np.ndarray, "mouth 80"]:
+    """Return how the average face's lips move by the mouth that is heard.
+
+    Rows: one deviation of each of ``Hearing.mouth``'s readings; numbers as in
+    ``lip_shapes``.
+    """
+    shape, names = load_face_shape(), np.array(load_face_shape().expression_names)
+    sides = [np.isin(names, (name, f"{name}_L", f"{name}_R")) for name in MOUTH]
+    moved = np.stack([shape.expression[side].sum(0) for side in sides])
+    lips = moved[:, list(LIP_POINTS), :2]
+    lips = lips - lips.mean(1, keepdims=True)
+    right, left = (shape.mean[index] for index in CANTHI)
+    unit = 100 / float(np.linalg.norm(left - right))
+    spread = shipped_hearing().mouth_spread.numpy()
+    return spread[:, None] * unit * lips.reshape(len(MOUTH), -1)
 
 
 def lip_space(subject: Subject) -> LipSpace:

@@ -14,7 +14,7 @@ from talk3d.face import load_face_shape
 
 __all__ = ["unposed_landmarks"]
 
-_CANTHI = (33, 263)
+CANTHI = (33, 263)
 _PERCENT = 100.0
 
 
@@ -37,5 +37,5 @@ def unposed_landmarks(
     origins, directions = image_rays(torch.from_numpy(camera).double(), marks)
     along = (depth - origins[..., 2]) / directions[..., 2]
     flat = (origins + along[..., None] * directions)[..., :2].numpy()
-    canthi = flat[:, _CANTHI[0]] - flat[:, _CANTHI[1]]
+    canthi = flat[:, CANTHI[0]] - flat[:, CANTHI[1]]
     return flat * (_PERCENT / np.median(np.linalg.norm(canthi, axis=-1)))

@@ -6,6 +6,10 @@ into lips. Two listeners are mixed: one hears the embedding and the mouth of a n
 that knows speech (``talk3d.speech``), and cepstra; the other bare log-mel bands, which
 know this microphone and this throat only.
 
+Where a person's own sound says little (a short or noisy recording), the lips move as
+anybody's would: the network's mouth, on the average face, is a part of the answer, and
+only what it leaves is fitted.
+
 Seconds of a person are few, and faces smile and turn while they talk. So slow changes
 of the lips (over a second) are taken out before the fit, frames that fit badly count
 little, the mean is a median, and the ridges, the mixture and the delay of the sound are
@@ -37,6 +41,10 @@ _BARE_SHARES = (0.0, 0.25, 0.5)
 """How much the bare listener may have to say."""
 _MIX_GAIN = 0.005
 """It says nothing if it does not explain this share more."""
+_COMMON_SHARES = (0.0, 0.5, 1.0)
+"""How much of the average face's movement may be taken over,"""
+_COMMON_COST = 0.01
+"""and what share may be explained less for it: lips that hardly move do not talk."""
 _RIDGES = 10.0 ** np.arange(-2.0, 3.1, 0.5)
 _DELAYS = tuple(np.arange(-4, 9) / 50)
 _DELAY_GAIN = 0.01
@@ -98,6 +106,8 @@ def fit_voice(
     wave: Float[np.ndarray, " samples"],
     times: Float[np.ndarray, " frames"],
     lips: Shapes,
+    *,
+    common: Float[np.ndarray, "mouth numbers"] | None = None,
 ) -> tuple[Voice, Shapes]:
     """Fit a voice to the frames of a recording.
 
@@ -105,6 +115,8 @@ def fit_voice(
         wave: 16 kHz mono sound of the recording.
         times: moments of the frames, seconds, rising.
         lips: lips of the frames.
+        common: how anybody's lips move with the mouth that is heard, see
+            ``talk3d.lips.common_lips``; none: only what the recording tells.
 
     Returns:
         The voice, and the lips of the same frames as told by voices that were fitted
@@ -114,8 +126,34 @@ def fit_voice(
     delay = _delay(wave, times, lips)
     features = _heard(wave, times + delay)
     mean, spread = _standard(features)
-    standard = (features - mean) / spread
-    slow = _slow_frames(times)
+    standard, slow = (features - mean) / spread, _slow_frames(times)
+    every = np.zeros((features.shape[1], lips.shape[1]))
+    if common is not None:
+        every[_mouth_numbers()] = common
+    moved = (features - mean) @ every
+    shares = (0.0,) if common is None else _COMMON_SHARES
+    fits = [_fit_rest(standard, lips - share * moved, slow) for share in shares]
+    tolds = [fit.told + s * moved for fit, s in zip(fits, shares, strict=True)]
+    gains = np.array([_gain(told, lips, slow) for told in tolds])
+    chosen = int(np.flatnonzero(gains >= gains.max() - _COMMON_COST)[-1])
+    weight = fits[chosen].weight + shares[chosen] * every * spread[:, None]
+    parts = (mean, spread, weight, fits[chosen].bias, delay)
+    voice = Voice(*(torch.from_numpy(np.asarray(p, np.float32)) for p in parts))
+    return voice, tolds[chosen].astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Lips from standardised features."""
+
+    weight: Float[np.ndarray, "features numbers"]
+    bias: Float[np.ndarray, " numbers"]
+    told: Shapes
+    """Lips of the frames as told without them."""
+
+
+def _fit_rest(standard: Features, lips: Shapes, slow: float) -> _Fit:
+    """Fit both listeners and mix them."""
     knowing = _knowing_numbers()
     fits, tolds = [], []
     for part in (standard[:, :knowing], standard[:, knowing:]):
@@ -130,10 +168,8 @@ def fit_voice(
     chosen = int(gained.argmax()) if gained.max() > gained[0] + _MIX_GAIN else 0
     shares = (1 - _BARE_SHARES[chosen], _BARE_SHARES[chosen])
     weight = np.concatenate([s * w for s, (w, _) in zip(shares, fits, strict=True)])
-    bias = sum(s * b for s, (_, b) in zip(shares, fits, strict=True))
-    parts = (mean, spread, weight, bias, delay)
-    voice = Voice(*(torch.from_numpy(np.asarray(p, np.float32)) for p in parts))
-    return voice, mixed[chosen].astype(np.float32)
+    bias = np.sum([s * b for s, (_, b) in zip(shares, fits, strict=True)], axis=0)
+    return _Fit(weight, bias, mixed[chosen])
 
 
 def _slow_frames(times: np.ndarray) -> float:
@@ -270,6 +306,13 @@ def _knowing_numbers() -> int:
     hearing = shipped_hearing().config
     cepstra = 2 * _CEPSTRA * len(_SOUND_OFFSETS)
     return len(_HEARD_OFFSETS) * hearing.width + hearing.mouth + cepstra
+
+
+def _mouth_numbers() -> slice:
+    """Return where the network's mouth stands among the features."""
+    hearing = shipped_hearing().config
+    start = len(_HEARD_OFFSETS) * hearing.width
+    return slice(start, start + hearing.mouth)
 
 
 def _standard(features: Features) -> tuple[np.ndarray, np.ndarray]:

@@ -21,10 +21,23 @@ from torch import Tensor, nn
 from talk3d.audio import FRAME_RATE
 from talk3d.checkpoint import load_model
 
-__all__ = ["KIND", "Hearing", "HearingConfig", "load_hearing", "shipped_hearing"]
+__all__ = [
+    "KIND",
+    "MOUTH",
+    "Hearing",
+    "HearingConfig",
+    "load_hearing",
+    "shipped_hearing",
+]
 
 KIND = "hearing"
 """Kind of the model file."""
+MOUTH = (
+    "jawOpen", "mouthPress", "mouthRollLower", "mouthRollUpper", "mouthUpperUp",
+    "mouthLowerDown", "mouthShrugLower", "mouthStretch", "mouthSmile", "mouthFunnel",
+    "mouthPucker", "mouthClose",
+)  # fmt: skip
+"""What speech moves, the mouth weights in their order; both sides alike."""
 _STRIDE = 2
 
 
@@ -101,6 +114,8 @@ class Hearing(nn.Module):
         )
         self.leave = nn.Linear(config.channels, config.width)
         self.mouth = nn.Linear(config.width, config.mouth)
+        self.mouth_spread: Tensor
+        self.register_buffer("mouth_spread", torch.ones(config.mouth), persistent=False)
         self.phone = nn.Linear(config.width, config.phones)
 
     def forward(
@@ -145,6 +160,8 @@ def load_hearing(path: Path) -> Hearing:
     network = Hearing(HearingConfig.from_json(checkpoint.config))
     state = {name: value.float() for name, value in checkpoint.state.items()}
     network.load_state_dict(state)
+    spread = checkpoint.extra.get("spread", network.mouth_spread.tolist())
+    network.mouth_spread = torch.tensor(spread)
     return network.eval().requires_grad_(False)
 
 
