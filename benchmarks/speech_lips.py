@@ -4,7 +4,8 @@
 
 fits on the training part of each subject, tells the lips of the test part, and prints
 the rows for docs/results.md: LMD in the head frame (40 points, centred, percent of the
-distance of the outer eye corners), explained variance, correlation of gap and width.
+distance of the outer eye corners), explained variance, correlation of gap and width,
+and the deviation of the lips over the true one.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import torch
 
 from talk3d.audio import MelConfig, audio_windows, log_mel
 from talk3d.dataset import Subject
-from talk3d.lips import LIP_POINTS, lip_shapes
+from talk3d.lips import LIP_POINTS, common_lips, lip_shapes
 from talk3d.voice import fit_voice
 
 ROLLS = (1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6)
@@ -35,7 +36,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     for path in options.subjects:
-        print(f"\n{path.name}\n{'':28} LMD %     R2    gap  width")
+        print(f"\n{path.name}\n{'':28} LMD %     R2    gap  width motion")
         run(Subject.open(path), options.late)
 
 
@@ -55,7 +56,9 @@ def run(subject: Subject, late: float) -> None:
     show("nearest frame by sound", lips[train][distance.argmin(1)], truth, mean)
     for label, kernel in (("log-mel ridge", linear), ("log-mel kernel ridge", radial)):
         show(label, ridge(wide, lips, (train, test), kernel), truth, mean)
-    voice, _ = fit_voice(wave, times[train], lips[train])
+    own, _ = fit_voice(wave, times[train], lips[train])
+    show("the own sound alone", own.lips(wave, times[test]).numpy(), truth, mean)
+    voice, _ = fit_voice(wave, times[train], lips[train], common=common_lips())
     told = voice.lips(wave, times[test]).numpy()
     show("talk3d.voice", told, truth, mean)
     rolled = [np.roll(told, round(part * len(test)), 0) for part in ROLLS]
@@ -75,14 +78,15 @@ def show(label: str, told: np.ndarray, truth: np.ndarray, mean: np.ndarray) -> N
 
 
 def numbers(told: np.ndarray, truth: np.ndarray, mean: np.ndarray) -> list[float]:
-    """Return LMD, explained variance, correlation of gap and width."""
+    """Return LMD, explained variance, correlation of gap and width, motion."""
     lmd = np.linalg.norm(points(told - truth), axis=-1).mean()
     explained = 1 - ((told - truth) ** 2).sum() / ((truth - mean) ** 2).sum()
     pairs = [(measure(told), measure(truth)) for measure in (gap, width)]
     together = [
         np.corrcoef(a, b)[0, 1] if a.std() > 1e-3 else float("nan") for a, b in pairs
     ]
-    return [float(lmd), float(explained), *map(float, together)]
+    motion = told.std(0).mean() / truth.std(0).mean()
+    return [float(lmd), float(explained), *map(float, together), float(motion)]
 
 
 def points(shapes: np.ndarray) -> np.ndarray:
