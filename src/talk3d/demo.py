@@ -26,8 +26,8 @@ __all__ = ["QUICK", "demo", "shipped"]
 _SECONDS = 8
 
 QUICK = CreateConfig(
-    personalize=PersonalizeConfig(invert_steps=40, coarse_steps=100, tune_steps=150),
-    animator=AnimatorTrainConfig(steps=50),
+    personalize=PersonalizeConfig(invert_steps=40, coarse_steps=100, tune_steps=300),
+    animator=AnimatorTrainConfig(steps=100),
 )
 """Few steps: shows that everything works, not how good it gets."""
 

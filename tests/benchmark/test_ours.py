@@ -26,7 +26,7 @@ def test_a_fitted_person_is_drawn_for_every_shot(tmp_path):
     task = turning_task(tmp_path)
     prior = tiny_prior(tmp_path / "prior.safetensors")
     config = shortened(PersonalizeConfig(), 0.001, seed=0)
-    assert (config.invert_steps, config.coarse_steps, config.tune_steps) == (1, 1, 1)
+    assert (config.invert_steps, config.coarse_steps, config.tune_steps) == (1, 1, 2)
     person = tmp_path / "person.safetensors"
     fit_person(task, person, prior=prior, config=config, report=quiet)
     draw_person(task, person, task.row("ours"))
