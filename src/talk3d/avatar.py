@@ -158,15 +158,25 @@ class Avatar:
                 in 150 frames.
             seed: source of the motion past the end of the recording.
         """
-        count = max(1, math.ceil(len(wave) / SAMPLE_RATE * self.fps))
-        motion = self.motion(count, seed=seed)
-        eye = motion.mix(self.eye)
+        driving, motion = self.driven(wave, seed=seed)
         cameras = _seen_from(view, motion.mix_cameras(self.camera), self.camera)
         return self.render(
-            self._lips(self.voice.in_time(), wave, range(count)),
-            (cameras, motion.mix(self.neck.flatten(1)).unflatten(1, (4, 4))),
-            (eye, motion.mix(self.rotation), motion.mix(self.landmark)),
+            driving, cameras, motion.mix(self.neck.flatten(1)).unflatten(1, (4, 4))
         )
+
+    def driven(
+        self, wave: Float[np.ndarray, " samples"], *, seed: int
+    ) -> tuple[DrivingBatch, Motion]:
+        """Return what drives every frame of a speech, and the motion it follows."""
+        count = max(1, math.ceil(len(wave) / SAMPLE_RATE * self.fps))
+        motion = self.motion(count, seed=seed)
+        lips = self._lips(self.voice.in_time(), wave, range(count))
+        signals = (motion.mix(signal) for signal in self.signals())
+        return DrivingBatch(lips, *signals), motion
+
+    def signals(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the eye, rotation and landmark signals of the recording."""
+        return self.eye, self.rotation, self.landmark
 
     def motion(self, count: int, *, seed: int) -> Motion:
         """Return which frames of the recording ``count`` spoken frames follow."""
@@ -182,9 +192,9 @@ class Avatar:
             frames: which frames.
         """
         index = torch.arange(frames.start, frames.stop)
-        signals = (self.eye[index], self.rotation[index], self.landmark[index])
-        poses = self.camera[index], self.neck[index]
-        return self.render(self._lips(self.voice, wave, frames), poses, signals)
+        lips = self._lips(self.voice, wave, frames)
+        driving = DrivingBatch(lips, *(signal[index] for signal in self.signals()))
+        return self.render(driving, self.camera[index], self.neck[index])
 
     def _lips(
         self, voice: Voice, wave: Float[np.ndarray, " samples"], frames: range
@@ -196,20 +206,16 @@ class Avatar:
     @torch.inference_mode()
     def render(
         self,
-        lips: Float[Tensor, "frames 8"],
-        poses: tuple[Float[Tensor, "frames 25"], Float[Tensor, "frames 4 4"]],
-        signals: tuple[Tensor, Tensor, Tensor],
+        driving: DrivingBatch,
+        cameras: Float[Tensor, "frames 25"],
+        necks: Float[Tensor, "frames 4 4"],
     ) -> Iterator[UInt8[np.ndarray, "size size 4"]]:
-        """Yield frames for given lips, poses and eye, rotation, landmark signals.
-
-        The poses are camera labels and neck motions.
-        """
-        person, (cameras, necks) = self.person, poses
+        """Yield frames for given drivers, camera labels and neck motions."""
+        person = self.person
         moving = Moving.of(person, self.animator)
         samples = person.generator.sampling()
         for rows in torch.arange(len(cameras)).split(_BATCH):
-            driving = DrivingBatch(lips[rows], *(signal[rows] for signal in signals))
-            w, planes = moving.planes(driving)
+            w, planes = moving.planes(driving.rows(rows))
             rendering = person.generator.render(
                 planes, cameras[rows], samples, neck=necks[rows]
             )

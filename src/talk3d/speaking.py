@@ -19,14 +19,23 @@ from talk3d.audio import load_audio
 from talk3d.avatar import Avatar, View, load_avatar
 from talk3d.checkpoint import file_sha256
 from talk3d.dataset import Subject
+from talk3d.explain import explain
 from talk3d.inlay import Crop, SourceFrames, whole_frames
 from talk3d.motion import Motion
 from talk3d.movie import write_alpha_movie, write_movie
 from talk3d.trust.consent import permit
 from talk3d.trust.holders import avatar_consent, avatar_fingerprint
 from talk3d.trust.marking import Marks, marked_output
+from talk3d.trust.pictures import avatar_stamp, write_picture
 
-__all__ = ["SpeakConfig", "background", "composite", "replay", "speak"]
+__all__ = [
+    "SpeakConfig",
+    "background",
+    "composite",
+    "explain_frame",
+    "replay",
+    "speak",
+]
 
 _SAMPLE_RATE = 16_000
 _MARKED = Marks()
@@ -132,6 +141,23 @@ def _whole_frames(
     sources = SourceFrames(video, fps=avatar.fps, start=crop.start)
     plate = avatar.plate.permute(1, 2, 0).numpy()
     return whole_frames(pictures, plate, sources, crop, motion)
+
+
+def explain_frame(avatar: Path, speech: Path, out: Path, frame: int) -> None:
+    """Write a sheet of what the tokens do in one frame of a speech.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if a file cannot be used, the frame does not exist, or the consent
+            of the person shown does not cover this.
+    """
+    wave, spoken = load_audio(speech).numpy(), file_sha256(speech)
+    consent = avatar_consent(avatar)
+    permit(consent, purpose="private", speech_sha256=spoken, name=avatar.name)
+    sheet = explain(load_avatar(avatar), wave, frame)
+    about = "what the tokens of a synthetic head do"
+    stamp = avatar_stamp(consent, about, avatar=avatar_fingerprint(avatar))
+    write_picture(out, sheet, stamp)
 
 
 def replay(

@@ -7,10 +7,12 @@ import pytest
 import torch
 from tests.drawn import write_ball_subject
 
+from talk3d.animator.tokens import TOKENS
 from talk3d.animator.train import AnimatorTrainConfig, train_animator
 from talk3d.avatar import Avatar, View, load_avatar, save_avatar
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.generator import Generator
+from talk3d.explain import explain
 from talk3d.person import average_person
 
 CONFIG = AnimatorTrainConfig(
@@ -72,6 +74,20 @@ def test_a_frame_does_not_depend_on_the_others(subject, tmp_path):
     # convolutions in half precision round differently by batch
     assert difference.max() <= 2
     assert difference.mean() < 0.2
+
+
+def test_what_tokens_do_is_drawn(subject, tmp_path):
+    avatar = _trained(subject, tmp_path / "a.state")
+    wave = subject.audio()[:16_000]
+    sheet = explain(avatar, wave, 12).astype(int)
+    assert sheet.shape == (2 * 32, (1 + len(TOKENS)) * 32, 3)
+    columns = [sheet[:, 32 * k : 32 * (k + 1)] for k in range(1 + len(TOKENS))]
+    assert (columns[-1][32:] == 128).all()
+    seen = [np.abs(column[:32] - columns[0][:32]).max() for column in columns[1:]]
+    assert max(seen) > 10
+    for frame in (-1, 25):
+        with pytest.raises(ValueError, match="frames 0 to 24"):
+            explain(avatar, wave, frame)
 
 
 @pytest.mark.parametrize("text", ["up", "10", "1,2,3", "400,0", "nan,0"])

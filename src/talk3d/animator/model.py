@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from talk3d.animator.tokens import TokenConfig, Tokenizer
@@ -56,6 +56,11 @@ class DrivingBatch:
     """Head yaw, pitch, roll in radians, relative to the video's mean."""
     landmark: Float[Tensor, "b 6"]
     """Where the head sits in the frame, around -1 to 1, relative to the mean."""
+
+    def rows(self, index: Int[Tensor, " n"]) -> "DrivingBatch":
+        """Return what drives some of the frames."""
+        parts = (self.audio, self.eye, self.rotation, self.landmark)
+        return DrivingBatch(*(part[index] for part in parts))
 
 
 class Animator(nn.Module):

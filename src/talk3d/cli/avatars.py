@@ -160,6 +160,24 @@ def speak(
     print(f"wrote {out}")
 
 
+def explain(
+    avatar: Positional[Path], speech: Positional[Path], out: Out, frame: int = 0
+) -> None:
+    """Draw what each token of an avatar listens to and does in one frame.
+
+    Args:
+        avatar: the avatar file.
+        speech: any sound file.
+        out: the sheet to write (.png or .jpg): the frame, then audio, eye, rotation,
+            landmark and null; above where it is listened to, below what it changes.
+        frame: which frame of the speech.
+    """
+    from talk3d.speaking import explain_frame
+
+    explain_frame(avatar, speech, out, frame)
+    print(f"wrote {out}")
+
+
 def preprocess(
     video: Positional[Path],
     out: Out,
@@ -325,6 +343,7 @@ def _shipped_prior() -> Path:
 COMMANDS = {
     "create": create,
     "speak": speak,
+    "explain": explain,
     "preprocess": preprocess,
     "personalize": personalize,
     "train": train,
