@@ -64,3 +64,11 @@ def test_fewer_frames_than_numbers_leave_the_rest_zero():
     space = LipSpace.of(shapes)
     assert space.basis.shape == (8, 80)
     assert torch.isfinite(space.encode(torch.from_numpy(shapes))).all()
+
+
+def test_few_frames_span_few_numbers():
+    shapes = np.random.default_rng(0).normal(size=(60, 80)).astype(np.float32)
+    space = LipSpace.of(shapes[:6])
+    numbers = space.encode(torch.from_numpy(shapes))
+    assert (numbers[:, 5:] == 0).all()
+    assert numbers.abs().max() < 20

@@ -43,6 +43,8 @@ UPPER_NUMBERS = 2 + BROW_NUMBERS
 FACE_NUMBERS = LIP_NUMBERS + UPPER_NUMBERS
 """Numbers that say what a face does: the lips', then the upper face's."""
 _BLINK_GAIN = 4.0
+_LEAST_SCALE = 1e-3
+"""Of the first component's; less is rounding."""
 
 
 def lip_shapes(
@@ -79,7 +81,10 @@ class LipSpace:
     def of(
         cls, shapes: Float[np.ndarray, "frames 80"], *, numbers: int = LIP_NUMBERS
     ) -> "LipSpace":
-        """Find the components of some frames."""
+        """Find the components of some frames.
+
+        Components that few frames cannot show are left out: their numbers are 0.
+        """
         mean = shapes.mean(0)
         _, scale, rows = np.linalg.svd(
             (shapes - mean).astype(np.float64), full_matrices=False
@@ -89,6 +94,7 @@ class LipSpace:
             short = numbers - len(rows)
             rows = np.concatenate([rows, np.zeros((short, rows.shape[1]))])
             scale = np.concatenate([scale, np.zeros(short)])
+        rows = np.where((scale > _LEAST_SCALE * scale[0])[:, None], rows, 0.0)
         # A component's sign is chance; let its largest part be positive.
         largest = np.abs(rows).argmax(1)
         sign = np.where(rows[np.arange(len(rows)), largest] < 0, -1.0, 1.0)
