@@ -266,9 +266,8 @@ class Generator(nn.Module):
         """
         size, rules = size or self.config.neural_size, self.config.volume
         origins, directions = camera_rays(label, size)
-        few = rules.proposal_size
-        few = few and few * size // self.config.neural_size
-        if not few or size <= few or size % few:
+        few = (rules.proposal_size or 0) * size // self.config.neural_size
+        if few == 0 or size <= few or size % few:
             return _squared(
                 *self.render_rays(planes, origins, directions, samples, neck=neck)
             )
@@ -287,11 +286,10 @@ class Generator(nn.Module):
         *,
         patch: bool = False,
     ) -> Float[Tensor, "batch picture height width"]:
-        """Return the picture, -1 to 1 and not clamped.
+        """Return the picture of an image or a patch of one, -1 to 1 and not clamped.
 
         Where the super-resolution gives a matte, colour is premultiplied (-1 is
-        nothing) and the fourth channel is the matte (1 person, -1 nothing). A ``patch``
-        is a part of an image at its own scale.
+        nothing) and the fourth channel is the matte (1 person, -1 nothing).
         """
         matte = self.config.superres.alpha
         raw = rendering.picture() if matte else rendering.features[:, :3]
