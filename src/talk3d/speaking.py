@@ -155,7 +155,7 @@ def explain_frame(avatar: Path, speech: Path, out: Path, frame: int) -> None:
     consent = avatar_consent(avatar)
     permit(consent, purpose="private", speech_sha256=spoken, name=avatar.name)
     sheet = explain(load_avatar(avatar), wave, frame)
-    about = "what the tokens of a synthetic head do"
+    about = "what the tokens of an avatar do"
     stamp = avatar_stamp(consent, about, avatar=avatar_fingerprint(avatar))
     write_picture(out, sheet, stamp)
 

@@ -70,10 +70,8 @@ def test_a_frame_does_not_depend_on_the_others(subject, tmp_path):
     avatar, wave = _trained(subject, tmp_path / "a.state"), subject.audio()
     together = list(avatar.replay(wave, range(10, 17)))
     alone = list(avatar.replay(wave, range(14, 15)))
-    difference = np.abs(together[4].astype(int) - alone[0].astype(int))
-    # convolutions in half precision round differently by batch
-    assert difference.max() <= 2
-    assert difference.mean() < 0.2
+    difference = together[4].astype(int) - alone[0].astype(int)
+    assert np.abs(difference).max() <= 1
 
 
 def test_what_tokens_do_is_drawn(subject, tmp_path):

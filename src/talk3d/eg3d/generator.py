@@ -291,8 +291,7 @@ class Generator(nn.Module):
         Where the super-resolution gives a matte, colour is premultiplied (-1 is
         nothing) and the fourth channel is the matte (1 person, -1 nothing).
         """
-        matte = self.config.superres.alpha
-        raw = rendering.picture() if matte else rendering.features[:, :3]
+        raw = rendering.picture()[:, : self.config.superres.picture_channels]
         return self.superresolution(rendering.features, raw, w[:, -1], patch=patch)
 
     def _field(
