@@ -15,6 +15,7 @@ from torch import Tensor
 from talk3d.camera import mean_label
 from talk3d.dataset import Subject
 from talk3d.face import LEFT_EYE, RIGHT_EYE
+from talk3d.face_depth import FaceDepth
 from talk3d.lips import face_signals, upper_signals
 from talk3d.windows import Windows
 
@@ -40,6 +41,8 @@ class FrameBatch:
     """1 in the box around the lips."""
     eyes: Float[Tensor, "batch 1 size size"]
     """1 in the boxes around the eyes."""
+    depth: Float[Tensor, "batch 1 size size"]
+    """How far the face's skin is, see ``talk3d.face_depth``; 0 where not known."""
     camera: Float[Tensor, "batch 25"]
     """EG3D labels."""
     face: Float[Tensor, "batch 13"]
@@ -68,6 +71,7 @@ class FrameBatch:
             matte=windows.cut(self.matte),
             mouth=windows.cut(self.mouth),
             eyes=windows.cut(self.eyes),
+            depth=windows.cut(self.depth),
             camera=windows.camera(self.camera),
         )
 
@@ -91,6 +95,7 @@ class FrameStore:
         self.size = subject.size
         self._subject = subject
         self._face = face_signals(subject)
+        self._depth = FaceDepth(subject)
         self._rarity = _rarity(self._face[self.frames])
         pictures = [subject.frame(index) for index in self.frames]
         self._pictures = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
@@ -107,11 +112,13 @@ class FrameStore:
         arrays = self._subject.arrays
         marks = torch.from_numpy(arrays["landmarks"][index])
         eyes = _box(marks[:, list(LEFT_EYE)], self.size)
+        depths = [self._depth.map(frame, self.size) for frame in index]
         return FrameBatch(
             picture=self._pictures[rows].float() / 127.5 - 1,
             matte=self._mattes[rows].float() / 255,
             mouth=_box(marks[:, list(_MOUTH)], self.size),
             eyes=torch.maximum(eyes, _box(marks[:, list(RIGHT_EYE)], self.size)),
+            depth=torch.from_numpy(np.stack(depths))[:, None],
             camera=torch.from_numpy(arrays["camera"][index]),
             face=self._face[index],
             gaze=torch.from_numpy(arrays["gaze"][index]),

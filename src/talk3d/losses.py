@@ -4,20 +4,26 @@ Pictures are ``batch 3 height width``, sRGB, -1 to 1, in float32. Weights are ma
 one channel that say how much a pixel counts. Every function returns one number.
 """
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
 __all__ = [
+    "depth_loss",
+    "depth_range",
     "laplacian_loss",
     "texture_loss",
     "weighted_l1",
 ]
 
 _LEAST_POWER = 1e-5
+_NOTHING = 1e3
+_STEP = 0.03
 
 Picture = Float[Tensor, "batch 3 height width"]
 WeightMap = Float[Tensor, "batch 1 height width"]
+DepthMap = Float[Tensor, "batch 1 size size"]
 
 
 def weighted_l1(
@@ -28,6 +34,45 @@ def weighted_l1(
     """Return the weighted mean of absolute differences."""
     error = (result - truth).abs().mean(1, keepdim=True)
     return (error * weight).sum() / weight.sum().clamp(min=1e-6)
+
+
+def depth_range(
+    depth: DepthMap, factor: int
+) -> tuple[Float[Tensor, "batch 1 low low"], Float[Tensor, "batch 1 low low"]]:
+    """Return the first and the last depth in each square of pixels.
+
+    Args:
+        depth: Distance along the ray, 0 where there is nothing.
+        factor: Side of the squares, pixels.
+
+    Returns:
+        The same units; 1000 where a square (or some of it) shows nothing.
+    """
+    away = torch.where(depth > 0, depth, torch.full_like(depth, _NOTHING))
+    front = -functional.max_pool2d(-away, factor)
+    return front, functional.max_pool2d(away, factor)
+
+
+def depth_loss(
+    rendered: Float[Tensor, "batch 1 low low"],
+    truth: DepthMap,
+    *,
+    limit: float | None = None,
+) -> Float[Tensor, ""]:
+    """Return the mean depth error where a pixel's whole area lies on one surface.
+
+    Args:
+        rendered: Distance along the ray, world units.
+        truth: The same, larger; 0 where it is not known.
+        limit: World units at which errors saturate: what is farther off than that is
+            another surface, as hair before skin is. None: they never do.
+    """
+    front, back = depth_range(truth, truth.shape[-1] // rendered.shape[-1])
+    smooth = ((back < _NOTHING) & (back - front < _STEP)).float()
+    error = (rendered - (front + back) / 2).abs()
+    if limit is not None:
+        error = limit * torch.tanh(error / limit)
+    return (error * smooth).sum() / smooth.sum().clamp(min=1.0)
 
 
 def laplacian_loss(

@@ -11,14 +11,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from talk3d.frames import FrameBatch
-from talk3d.losses import laplacian_loss, texture_loss, weighted_l1
+from talk3d.losses import depth_loss, laplacian_loss, texture_loss, weighted_l1
 
-__all__ = ["picture_terms", "raw_error"]
+__all__ = ["face_depth_error", "picture_terms", "raw_error"]
 
 _FEATURE_WEIGHT = 5.0
 """Added to the weight of 1 where eyes and mouth are."""
 _OUTLINE_WEIGHT = 0.1
 _OUTLINE_REACH = 5
+_DEPTH_WEIGHT = 5.0
+_DEPTH_LIMIT = 0.01
+"""World units (4 mm): farther before the skin there is hair."""
 
 
 def picture_terms(
@@ -52,6 +55,13 @@ def raw_error(raw: Float[Tensor, "batch 4 low low"], batch: FrameBatch) -> Tenso
     truth = functional.interpolate(batch.premultiplied(), size=size, mode="area")
     weight = functional.interpolate(_weight(batch), size=size, mode="area")
     return _colour_and_matte(raw, truth, weight)
+
+
+def face_depth_error(
+    rendered: Float[Tensor, "batch 1 low low"], batch: FrameBatch
+) -> Tensor:
+    """Compare rendered depth with the tracked face's, weighed against colour."""
+    return _DEPTH_WEIGHT * depth_loss(rendered, batch.depth, limit=_DEPTH_LIMIT)
 
 
 def _colour_and_matte(result: Tensor, truth: Tensor, weight: Tensor) -> Tensor:

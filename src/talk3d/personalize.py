@@ -28,7 +28,7 @@ from talk3d.eg3d.generator import Generator, Rendering, load_generator
 from talk3d.eg3d.train import LINEAR_RATE, parameter_groups
 from talk3d.frames import FrameBatch, FrameStore
 from talk3d.guard import GUARD_POINTS, Guard
-from talk3d.objective import picture_terms, raw_error
+from talk3d.objective import face_depth_error, picture_terms, raw_error
 from talk3d.pace import Pace, paces
 from talk3d.person import Drive, Person, average_person, person_from_state, person_state
 from talk3d.precision import body_precision
@@ -187,6 +187,7 @@ def _invert_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> Non
     view = _render(run.person, batch, config, chance)
     terms = {
         "raw": raw_error(view.rendering.picture(), batch),
+        "depth": face_depth_error(view.rendering.depth, batch),
         "prior": 1e-3 * _code_energy(run.person),
         "offset": 0.05 * run.person.offset.square().mean(),
     }
@@ -200,6 +201,7 @@ def _coarse_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> Non
     view = _render(run.person, batch, config, chance)
     terms = {
         "raw": raw_error(view.rendering.picture(), batch),
+        "depth": face_depth_error(view.rendering.depth, batch),
         "guard": _strayed(run, config, chance),
     }
     _descend(run, terms)
@@ -216,6 +218,7 @@ def _tune_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> None:
         result = generator.upsample(view.rendering, view.w, patch=True)
     raw = view.rendering.picture()
     terms = picture_terms(result, raw, batch, texture=config.texture)
+    terms["depth"] = face_depth_error(view.rendering.depth, batch)
     terms["guard"] = _strayed(run, config, chance)
     _descend(run, terms)
 

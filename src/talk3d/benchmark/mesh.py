@@ -21,22 +21,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from PIL import Image
 
 from talk3d.benchmark.task import Task
 from talk3d.camera import project, yaw_pitch
 from talk3d.dataset import Subject
-from talk3d.face import load_face_shape
+from talk3d.face_depth import fit_identity
+from talk3d.painting import Painted, paint
 from talk3d.synthetic.builtin import builtin_head
 from talk3d.synthetic.head import HeadModel, to_world
 
-__all__ = ["draw_mesh", "fit_identity", "paint"]
+__all__ = ["draw_mesh"]
 
-_FITTED_FRAMES = 24
 _SPREAD_FRAMES = 6
 _ALIKE_FRAMES = 2
-_RIDGE = 2e-6
 _HIDDEN = 0.02
 _SHARP = 4.0
 _NEVER = 1e-4
@@ -44,18 +43,6 @@ _UNSEEN = 1e-5
 
 Points = Float[np.ndarray, "n 3"]
 Label = Float[np.ndarray, " 25"]
-
-
-@dataclass(frozen=True)
-class _Painted:
-    """What a camera sees of a mesh."""
-
-    triangle: Int[np.ndarray, "size size"]
-    """Triangle of each pixel; -1 where there is none."""
-    weights: Float[np.ndarray, "size size 3"]
-    """Where on the triangle."""
-    depth: Float[np.ndarray, "size size"]
-    """Distance along the ray, world units; 0 where there is nothing."""
 
 
 @dataclass(frozen=True)
@@ -104,90 +91,6 @@ def draw_mesh(task: Task, out: Path, *, oversample: int = 2) -> None:
         np.save(out / f"{shot.name}.npy", seen.depth[::oversample, ::oversample])
 
 
-def fit_identity(
-    subject: Subject, train: Int[np.ndarray, " frames"]
-) -> Float[np.ndarray, " modes"]:
-    """Fit the identity weights of the built-in head to the training landmarks.
-
-    With known cameras a landmark's picture is nearly linear in the weights: three
-    Gauss-Newton steps of ridge-regularised least squares (a weight of 1 is one
-    standard deviation).
-    """
-    shape = load_face_shape()
-    frames = train[np.linspace(0, len(train) - 1, _FITTED_FRAMES).astype(int)]
-    arrays, modes = subject.arrays, len(shape.identity)
-    weights = np.zeros(modes)
-    for _ in range(3):
-        normal, right = _RIDGE * len(frames) * 478 * np.eye(modes), np.zeros(modes)
-        right -= normal @ weights
-        for frame in frames:
-            points = (
-                shape.mean
-                + np.tensordot(weights, shape.identity, 1)
-                + np.tensordot(arrays["expression"][frame], shape.expression, 1)
-            ).astype(np.float32)
-            label = arrays["camera"][frame]
-            place = _projected(points, label)
-            slopes = [
-                (_projected(points + mode, label) - place).ravel()
-                for mode in shape.identity
-            ]
-            jacobian = np.stack(slopes, -1)
-            off = (arrays["landmarks"][frame] - place).ravel()
-            normal += jacobian.T @ jacobian
-            right += jacobian.T @ off
-        weights = weights + np.linalg.solve(normal, right)
-    return weights.astype(np.float32)
-
-
-def paint(
-    vertices: Points, triangles: Int[np.ndarray, "n 3"], label: Label, *, size: int
-) -> _Painted:
-    """Draw a mesh of small triangles, far ones first.
-
-    Args:
-        vertices: World units, head frame.
-        triangles: Vertex indices.
-        label: The camera.
-        size: Pixels per side.
-    """
-    place, distance = project(torch.from_numpy(vertices), torch.from_numpy(label))
-    corners = (place.numpy() * size)[triangles]
-    far_first = np.argsort(-distance.numpy()[triangles].mean(1))
-    canvas = np.full((size, size), -1, np.int32)
-    fixed = np.round((corners - 0.5) * 16).astype(np.int32)
-    for index in far_first:
-        cv2.fillConvexPoly(canvas, fixed[index], int(index), shift=4)
-    inside = canvas >= 0
-    weights = np.zeros((size, size, 3), np.float32)
-    rows, columns = np.nonzero(inside)
-    pixels = np.stack([columns, rows], -1) + 0.5
-    weights[inside] = _on_triangle(pixels, corners[canvas[inside]])
-    depth = np.zeros((size, size), np.float32)
-    along = distance.numpy()[triangles[canvas[inside]]]
-    depth[inside] = (weights[inside] * along).sum(-1)
-    return _Painted(canvas, weights, depth)
-
-
-def _on_triangle(
-    points: Float[np.ndarray, "n 2"], corners: Float[np.ndarray, "n 3 2"]
-) -> Float[np.ndarray, "n 3"]:
-    """Return barycentric weights, pulled into the triangle."""
-    a, b, c = (corners[:, k].astype(np.float64) for k in range(3))
-    ab, ac, ap = b - a, c - a, points - a
-    area = _cross(ab, ac)
-    area = np.where(np.abs(area) < 1e-9, 1e-9, area)
-    second, third = _cross(ap, ac) / area, _cross(ab, ap) / area
-    weights = np.clip(np.stack([1 - second - third, second, third], -1), 0, 1)
-    return weights / weights.sum(-1, keepdims=True)
-
-
-def _cross(
-    a: Float[np.ndarray, "n 2"], b: Float[np.ndarray, "n 2"]
-) -> Float[np.ndarray, " n"]:
-    return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
-
-
 def _posed(
     head: HeadModel, rest: Points, expression: np.ndarray, gaze: np.ndarray
 ) -> Points:
@@ -223,7 +126,7 @@ def _source(head: HeadModel, rest: Points, subject: Subject, frame: int) -> _Sou
 
 
 def _coloured(
-    triangles: np.ndarray, seen: _Painted, sources: list[_Source]
+    triangles: np.ndarray, seen: Painted, sources: list[_Source]
 ) -> Float[np.ndarray, "size size 4"]:
     """Return premultiplied colour and coverage."""
     inside = seen.triangle >= 0
@@ -281,7 +184,3 @@ def _sampled(
         borderMode=cv2.BORDER_REPLICATE,
     )
     return found.reshape(-1, picture.shape[-1])[: len(at)]
-
-
-def _projected(points: Points, label: Label) -> Float[np.ndarray, "n 2"]:
-    return project(torch.from_numpy(points), torch.from_numpy(label))[0].numpy()

@@ -117,5 +117,5 @@ def _drawn(
     depth = torch.where(seen, rendering.depth, 0.0)[:, 0]
     return (
         (rgba * 255 + 0.5).to(torch.uint8).numpy(),
-        depth.to(torch.float16).numpy(),
+        depth.numpy(),
     )

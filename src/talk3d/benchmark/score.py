@@ -53,6 +53,7 @@ _LIPS = list(LIPS_OUTER + LIPS_INNER)
 _FRONT = 15.0
 _ROI_MARGIN = 1.5
 _FEWEST = 4
+_WHOLE = 0.999
 
 
 def folder_row(folder: Path, task: Task) -> Pictures:
@@ -89,7 +90,8 @@ def read_depth(
         return None
     depth = np.load(path, allow_pickle=False).astype(np.float32)
     side = (task.size, task.size)
-    return cv2.resize(depth, side, interpolation=cv2.INTER_NEAREST)
+    whole = cv2.resize((depth > 0).astype(np.float32), side) > _WHOLE
+    return np.where(whole, cv2.resize(depth, side), np.float32(0))
 
 
 def over_grey(

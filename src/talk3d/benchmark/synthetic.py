@@ -185,7 +185,7 @@ def synthetic_task(
             picture = camera.see(shot.frame, label)
             marks, shown = camera.landmarks(shot.frame, label, picture)
             pictures.append(picture.image)
-            values = (marks, shown, picture.distance.astype(np.float16), picture.part)
+            values = (marks, shown, picture.distance, picture.part)
             for values_so_far, value in zip(truth.values(), values, strict=True):
                 values_so_far.append(value)
     arrays = {name: np.stack(values) for name, values in truth.items()}

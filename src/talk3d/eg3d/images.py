@@ -18,13 +18,18 @@ from talk3d.camera import camera_rays
 from talk3d.eg3d.corpus import CorpusBatch
 from talk3d.eg3d.generator import Generator
 from talk3d.eg3d.volume import box_interval
-from talk3d.losses import laplacian_loss, texture_loss, weighted_l1
+from talk3d.losses import (
+    depth_loss,
+    depth_range,
+    laplacian_loss,
+    texture_loss,
+    weighted_l1,
+)
 from talk3d.precision import body_precision
 from talk3d.windows import WINDOW, Windows
 
 __all__ = ["guided_depths", "image_losses"]
 
-_NOTHING = 1e3
 _GUIDED = 8
 _SPREAD = 8
 _BEFORE, _BEHIND = 0.04, 0.06
@@ -32,7 +37,6 @@ _FEATURE_PARTS = (2, 3, 4, 5)
 _FEATURE_WEIGHT = 4.0
 _TEXTURE_WEIGHT = 0.5
 _DEPTH_WEIGHT = 5.0
-_STEP = 0.03
 
 
 def guided_depths(
@@ -55,8 +59,8 @@ def guided_depths(
         Rising distances along each ray, row by row.
     """
     factor = depth.shape[-1] // math.isqrt(near.shape[1])
-    front = _depth_range(depth, factor)[0].flatten(1)
-    known = (front < _NOTHING) & (front > near) & (front < far)
+    front = depth_range(depth, factor)[0].flatten(1)
+    known = (front > near) & (front < far)
     start = torch.where(known, (front - _BEFORE).maximum(near), near)
     end = torch.where(known, (front + _BEHIND).minimum(far), far)
     depths = torch.cat(
@@ -98,12 +102,9 @@ def image_losses(
     weight = torch.where(part, _FEATURE_WEIGHT, 1.0)
     raw = rendering.picture()
     flat = torch.ones_like(low[:, :1])
-    front, back = _depth_range(batch.depth, batch.depth.shape[-1] // size)
-    smooth = ((back < _NOTHING) & (back - front < _STEP)).float()
-    depth = (front + back) / 2
     return {
         "raw": weighted_l1(raw, low, flat),
-        "depth": _DEPTH_WEIGHT * weighted_l1(rendering.depth, depth, smooth),
+        "depth": _DEPTH_WEIGHT * depth_loss(rendering.depth, batch.depth),
         "colour": weighted_l1(image, truth, weight),
         "detail": laplacian_loss(image[:, :3], truth[:, :3], weight),
         "texture": _TEXTURE_WEIGHT * texture_loss(image[:, :3], truth[:, :3], weight),
@@ -120,15 +121,6 @@ def _windows(batch: CorpusBatch, cells: int, chance: torch.Generator) -> CorpusB
         part=windows.cut(batch.part),
         camera=windows.camera(batch.camera),
     )
-
-
-def _depth_range(
-    depth: Float[Tensor, "batch 1 size size"], factor: int
-) -> tuple[Float[Tensor, "batch 1 low low"], Float[Tensor, "batch 1 low low"]]:
-    """Return the first and the last depth in each square of pixels."""
-    away = torch.where(depth > 0, depth, torch.full_like(depth, _NOTHING))
-    front = -functional.max_pool2d(-away, factor)
-    return front, functional.max_pool2d(away, factor)
 
 
 def _premultiplied(batch: CorpusBatch, size: int) -> Tensor:
