@@ -17,7 +17,7 @@ import torch
 
 from talk3d.audio import MelConfig, audio_windows, log_mel
 from talk3d.dataset import Subject
-from talk3d.lips import LIP_POINTS, common_lips, lip_shapes
+from talk3d.lips import LIP_POINTS, common_lips, lip_rim, lip_shapes
 from talk3d.voice import fit_voice
 
 ROLLS = (1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6)
@@ -58,7 +58,10 @@ def run(subject: Subject, late: float) -> None:
         show(label, ridge(wide, lips, (train, test), kernel), truth, mean)
     own, _ = fit_voice(wave, times[train], lips[train])
     show("the own sound alone", own.lips(wave, times[test]).numpy(), truth, mean)
-    voice, _ = fit_voice(wave, times[train], lips[train], common=common_lips())
+    parts = {"common": common_lips(), "rim": lip_rim()}
+    free, _ = fit_voice(wave, times[train], lips[train], common=parts["common"])
+    show("no sound shuts the lips", free.lips(wave, times[test]).numpy(), truth, mean)
+    voice, _ = fit_voice(wave, times[train], lips[train], **parts)
     told = voice.lips(wave, times[test]).numpy()
     show("talk3d.voice", told, truth, mean)
     rolled = [np.roll(told, round(part * len(test)), 0) for part in ROLLS]
@@ -68,7 +71,8 @@ def run(subject: Subject, late: float) -> None:
         _, _, basis = np.linalg.svd(lips[train] - mean, full_matrices=False)
         best = (truth - mean) @ basis[:rank].T @ basis[:rank] + mean
         show(f"ceiling: best of rank {rank}", best, truth, mean)
-    print(f"delay {float(voice.delay):+.2f} s")
+    shuts = bool(voice.part.any())
+    print(f"delay {float(voice.delay):+.2f} s, shut by p, b, m: {shuts}")
 
 
 def show(label: str, told: np.ndarray, truth: np.ndarray, mean: np.ndarray) -> None:

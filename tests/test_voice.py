@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from talk3d.lips import LIP_POINTS, common_lips
+from talk3d.lips import LIP_POINTS, common_lips, lip_rim
 from talk3d.speech.network import MOUTH
-from talk3d.synthetic.articulation import articulate, split_phonemes
+from talk3d.synthetic.articulation import articulate, lip_contact, split_phonemes
+from talk3d.synthetic.head import EXPRESSIONS
 from talk3d.synthetic.speech import bundled_speech
 from talk3d.voice import Voice, fit_voice
 
@@ -120,3 +121,28 @@ def test_a_voice_survives_its_state(fitted):
     wave, times, _, voice, _ = fitted
     again = Voice(**voice.state())
     torch.testing.assert_close(again.lips(wave, times), voice.lips(wave, times))
+
+
+def test_lips_shut_where_p_b_or_m_is_heard():
+    """The bundled speech; a mouth that a linear map leaves open at closures."""
+    speech = bundled_speech()
+    times = np.arange(int(speech.seconds * FPS)) / FPS + 0.02
+    phonemes = split_phonemes(speech.phonemes)
+    weights = articulate(phonemes, times)
+    shut = lip_contact(phonemes, times, sounds="pbm") > 0.9
+    gap = 10 * weights[:, EXPRESSIONS.index("jawOpen")] * ~shut
+    lips = np.stack([gap, 20 * weights[:, EXPRESSIONS.index("mouthFunnel")]], 1)
+    free, _ = fit_voice(speech.wave, times, lips)
+    voice, _ = fit_voice(speech.wave, times, lips, rim=np.array([1.0, 0.0]))
+    open_gap, gap_told = (
+        v.lips(speech.wave, times).numpy()[:, 0] for v in (free, voice)
+    )
+    assert np.median(gap_told[shut]) < 0.5 * np.median(open_gap[shut])
+    assert np.corrcoef(gap_told, gap)[0, 1] > np.corrcoef(open_gap, gap)[0, 1] - 0.02
+
+
+def test_the_rim_measures_the_gap():
+    shapes = np.zeros((1, 40, 2), np.float32)
+    upper = [LIP_POINTS.index(k) for k in (81, 82, 13, 312, 311)]
+    shapes[0, upper, 1] = 3.0
+    assert shapes.reshape(1, 80) @ lip_rim() == pytest.approx(3.0)

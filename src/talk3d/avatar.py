@@ -25,7 +25,7 @@ from talk3d.checkpoint import load_model, save_model
 from talk3d.compact import compacted, expanded
 from talk3d.dataset import Subject
 from talk3d.frames import driving_signals
-from talk3d.lips import LipSpace, common_lips, lip_space, seen_lips
+from talk3d.lips import LipSpace, common_lips, lip_rim, lip_space, seen_lips
 from talk3d.motion import Motion, continued
 from talk3d.person import PERSONAL, Person, person_from_state, person_state
 from talk3d.precision import body_precision
@@ -113,8 +113,9 @@ class Avatar:
         index = np.flatnonzero(subject.arrays["valid"] > 0)
         index = index[(index >= train.start) & (index < train.stop)]
         times = (index + 0.5) / subject.fps
+        lips = seen_lips(subject)[index]
         voice, _ = fit_voice(
-            subject.audio(), times, seen_lips(subject)[index], common=common_lips()
+            subject.audio(), times, lips, common=common_lips(), rim=lip_rim()
         )
         return cls(
             person=person,

@@ -28,6 +28,7 @@ __all__ = [
     "common_lips",
     "face_numbers",
     "face_signals",
+    "lip_rim",
     "lip_shapes",
     "lip_space",
     "seen_lips",
@@ -36,6 +37,7 @@ __all__ = [
 
 LIP_POINTS = OUTER_LIPS + INNER_LIPS
 """Indices of the 40 lip landmarks."""
+_UPPER_RIM, _LOWER_RIM = (81, 82, 13, 312, 311), (178, 87, 14, 317, 402)
 LIP_NUMBERS = 8
 """Numbers that span a person's lips."""
 UPPER_NUMBERS = 2 + BROW_NUMBERS
@@ -118,6 +120,14 @@ class LipSpace:
 def seen_lips(subject: Subject) -> Float[np.ndarray, "frames 80"]:
     """Return the lip shapes of all frames of a subject."""
     return lip_shapes(subject.arrays["landmarks"], subject.arrays["camera"])
+
+
+def lip_rim() -> Float[np.ndarray, "80"]:
+    """Return what lip shapes are multiplied by to get the gap, in their unit."""
+    rim = np.zeros((len(LIP_POINTS), 2), np.float32)
+    for points, sign in ((_UPPER_RIM, 1), (_LOWER_RIM, -1)):
+        rim[[LIP_POINTS.index(point) for point in points], 1] = sign / len(points)
+    return rim.ravel()
 
 
 @lru_cache(maxsize=1)

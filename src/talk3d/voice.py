@@ -10,6 +10,10 @@ Where a person's own sound says little (a short or noisy recording), the lips mo
 anybody's would: the network's mouth, on the average face, is a part of the answer, and
 only what it leaves is fitted.
 
+Lips that do not quite meet are seen at once, and a linear map seldom shuts them. So
+where the network hears p, b or m, the gap goes down to what it is then in the
+recording, and the lips change as they do when this person's gap changes.
+
 Seconds of a person are few, and faces smile and turn while they talk. So slow changes
 of the lips (over a second) are taken out before the fit, frames that fit badly count
 little, the mean is a median, and the ridges, the mixture and the delay of the sound are
@@ -45,6 +49,12 @@ _COMMON_SHARES = (0.0, 0.5, 1.0)
 """How much of the average face's movement may be taken over,"""
 _COMMON_COST = 0.01
 """and what share may be explained less for it: lips that hardly move do not talk."""
+_PRESSED = (0.1, 0.5)
+"""From which sureness of hearing p, b or m the lips begin to shut, and are shut."""
+_SHUT_COST = 0.01
+"""What share may be explained less for shut lips,"""
+_SHUT_FRAMES = 5
+"""and how many frames must show them."""
 _RIDGES = 10.0 ** np.arange(-2.0, 3.1, 0.5)
 _DELAYS = tuple(np.arange(-4, 9) / 50)
 _DELAY_GAIN = 0.01
@@ -78,6 +88,12 @@ class Voice:
     """Median lips, for mean features."""
     delay: Float[Tensor, ""]
     """By how many seconds the sound of the recording comes late."""
+    rim: Float[Tensor, " numbers"]
+    """Lips times this is the gap between them."""
+    part: Float[Tensor, " numbers"]
+    """How the lips change when the gap grows by one; 0: no sound shuts them."""
+    least: Float[Tensor, ""]
+    """The gap where p, b or m is heard."""
 
     def lips(
         self, wave: Float[np.ndarray, " samples"], times: Float[np.ndarray, " frames"]
@@ -90,7 +106,10 @@ class Voice:
         """
         moments = np.asarray(times) + float(self.delay)
         features = torch.from_numpy(_heard(wave, moments)).float()
-        return (features - self.mean) / self.spread @ self.weight + self.bias
+        told = (features - self.mean) / self.spread @ self.weight + self.bias
+        contact = torch.from_numpy(_contact(wave, moments)).float()
+        over = contact * (told @ self.rim - self.least).clamp(min=0)
+        return told - over[:, None] * self.part
 
     def in_time(self) -> "Voice":
         """Return the voice for sound that is to be in time with the lips."""
@@ -99,6 +118,7 @@ class Voice:
     def state(self) -> dict[str, Tensor]:
         """Return all numbers by name."""
         names = ("mean", "spread", "weight", "bias", "delay")
+        names += ("rim", "part", "least")
         return {name: getattr(self, name) for name in names}
 
 
@@ -108,6 +128,7 @@ def fit_voice(
     lips: Shapes,
     *,
     common: Float[np.ndarray, "mouth numbers"] | None = None,
+    rim: Float[np.ndarray, " numbers"] | None = None,
 ) -> tuple[Voice, Shapes]:
     """Fit a voice to the frames of a recording.
 
@@ -117,6 +138,7 @@ def fit_voice(
         lips: lips of the frames.
         common: how anybody's lips move with the mouth that is heard, see
             ``talk3d.lips.common_lips``; none: only what the recording tells.
+        rim: lips times this is the gap between them; none: no sound shuts them.
 
     Returns:
         The voice, and the lips of the same frames as told by voices that were fitted
@@ -137,9 +159,29 @@ def fit_voice(
     gains = np.array([_gain(told, lips, slow) for told in tolds])
     chosen = int(np.flatnonzero(gains >= gains.max() - _COMMON_COST)[-1])
     weight = fits[chosen].weight + shares[chosen] * every * spread[:, None]
-    parts = (mean, spread, weight, fits[chosen].bias, delay)
+    told = tolds[chosen]
+    rim = np.zeros(lips.shape[1]) if rim is None else rim
+    contact = _contact(wave, times + delay)
+    part, least = _shutting(lips, rim, contact)
+    over = contact * np.maximum(told @ rim - least, 0)
+    pressed = told - over[:, None] * part
+    if _gain(pressed, lips, slow) < gains[chosen] - _SHUT_COST:
+        pressed, part = told, 0 * part
+    parts = (mean, spread, weight, fits[chosen].bias, delay, rim, part, least)
     voice = Voice(*(torch.from_numpy(np.asarray(p, np.float32)) for p in parts))
-    return voice, tolds[chosen].astype(np.float32)
+    return voice, pressed.astype(np.float32)
+
+
+def _shutting(
+    lips: Shapes, rim: Float[np.ndarray, " numbers"], contact: Weights
+) -> tuple[Float[np.ndarray, " numbers"], float]:
+    """Return how the lips part, and the gap where they are heard to be shut."""
+    gap = lips @ rim
+    off = gap - gap.mean()
+    if (contact > 0.5).sum() < _SHUT_FRAMES or not off.any():
+        return np.zeros(len(rim)), 0.0
+    part = off @ (lips - lips.mean(0)) / (off @ off)
+    return part, float(np.median(gap[contact > 0.5]))
 
 
 @dataclass(frozen=True)
@@ -350,6 +392,16 @@ def _heard_mouth(wave: np.ndarray, times: np.ndarray) -> Features:
     hearing = shipped_hearing()
     heard = hearing.mouth(hearing.at(mels, torch.from_numpy(times)))
     return heard.numpy().astype(np.float64)
+
+
+def _contact(wave: np.ndarray, times: np.ndarray) -> Weights:
+    """Return how far the lips are pressed together at moments, 0 to 1."""
+    mels = log_mel(torch.from_numpy(np.asarray(wave, np.float32)), MelConfig())
+    hearing = shipped_hearing()
+    sure = hearing.pressed(hearing.at(mels, torch.from_numpy(times))).numpy()
+    start, stop = _PRESSED
+    share = np.clip((sure - start) / (stop - start), 0, 1)
+    return share * share * (3 - 2 * share)
 
 
 def _slope(values: np.ndarray) -> np.ndarray:

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from talk3d.speech.network import MOUTH
+from talk3d.speech.network import MOUTH, PHONES
 from talk3d.synthetic.speech import Phoneme, Speech
 from talk3d.synthetic.speech_corpus import (
-    PHONES,
     SpeechCorpusConfig,
     label,
     write_speech_corpus,

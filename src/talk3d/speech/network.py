@@ -24,6 +24,7 @@ from talk3d.checkpoint import load_model
 __all__ = [
     "KIND",
     "MOUTH",
+    "PHONES",
     "Hearing",
     "HearingConfig",
     "load_hearing",
@@ -38,7 +39,12 @@ MOUTH = (
     "mouthPucker", "mouthClose",
 )  # fmt: skip
 """What speech moves, the mouth weights in their order; both sides alike."""
+PHONES = (
+    "_", *"pbmfvʍθðtdnlɾɫszʃʒkɡgŋxɹrɚɜɝwjhʔæɑaʌɐɛeiɪᵻɔoɒuʊʉəɘ", "t̪"
+)  # fmt: skip
+"""Sounds told apart; the first is silence."""
 _STRIDE = 2
+_PRESSED = "pbm"
 
 
 @dataclass(frozen=True)
@@ -127,6 +133,11 @@ class Hearing(nn.Module):
         x = F.gelu(self.enter(padded.transpose(1, 2)), approximate="tanh")
         x = self.leave(self.body(x).transpose(1, 2))
         return F.layer_norm(x, x.shape[-1:])
+
+    def pressed(self, heard: Float[Tensor, "*shape width"]) -> Float[Tensor, "*shape"]:
+        """Return how surely a sound is heard that presses the lips together, 0 to 1."""
+        sure = self.phone(heard).softmax(-1)
+        return sure[..., [PHONES.index(name) for name in _PRESSED]].sum(-1)
 
     @torch.no_grad()
     def at(

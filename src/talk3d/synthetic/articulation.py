@@ -71,6 +71,7 @@ _TUCK_CLOSE = 0.5
 _VOWELS = frozenset("æɑaʌɐɤɛeiɪᵻɨɔoɒœuʊʉyʏøɵəɘɯɜɝɚ")
 
 
+_NASAL = "\N{COMBINING TILDE}"
 _MARKS = frozenset("ˈˌʲʰʷˑːˀ:̪-|.‿ ")
 """Stress, length and other signs that do not change the lips."""
 
@@ -87,7 +88,7 @@ def split_phonemes(phonemes: tuple[Phoneme, ...]) -> list[Phoneme]:
             continue
         name = "".join(
             letter
-            for letter in unicodedata.normalize("NFC", phoneme.name)
+            for letter in _oral(phoneme.name)
             if letter not in _MARKS and not unicodedata.combining(letter)
         )
         parts = _known(name) if name else ["_"]
@@ -96,6 +97,12 @@ def split_phonemes(phonemes: tuple[Phoneme, ...]) -> list[Phoneme]:
             start = phoneme.start + k * step
             result.append(Phoneme(start, start + step, part))
     return result
+
+
+def _oral(name: str) -> str:
+    """Return a phoneme without the sign of nasal vowels: lips do not show it."""
+    apart = unicodedata.normalize("NFD", name).replace(_NASAL, "")
+    return unicodedata.normalize("NFC", apart)
 
 
 def articulate(

@@ -26,23 +26,18 @@ from safetensors.numpy import save_file
 from talk3d.audio import FRAME_RATE, power_spectra
 from talk3d.checkpoint import write_atomically
 from talk3d.dataset import AUDIO_RATE
-from talk3d.speech.network import MOUTH
+from talk3d.speech.network import MOUTH, PHONES
 from talk3d.synthetic.articulation import articulate, split_phonemes
 from talk3d.synthetic.head import expression_indices
 from talk3d.synthetic.speech import Phoneme, Speech
 from talk3d.synthetic.voices import VOICES, Voice, draw_text, speak
 
-__all__ = ["PHONES", "SpeechCorpusConfig", "label", "write_speech_corpus"]
+__all__ = ["SpeechCorpusConfig", "label", "write_speech_corpus"]
 
 _LOG = logging.getLogger(__name__)
 _FORMAT = 1
 _WORDS = 40
 _FLOOR = 1e-12
-
-PHONES = (
-    "_", *"pbmfvʍθðtdnlɾɫszʃʒkɡgŋxɹrɚɜɝwjhʔæɑaʌɐɛeiɪᵻɔoɒuʊʉəɘ", "t̪"
-)  # fmt: skip
-"""Sounds told apart; the first is silence."""
 
 
 @dataclass(frozen=True)
