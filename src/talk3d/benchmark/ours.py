@@ -45,9 +45,13 @@ class Fit:
 def shortened(
     config: PersonalizeConfig, share: float, *, seed: int
 ) -> PersonalizeConfig:
-    """Return a configuration with a share of the steps of every stage."""
+    """Return a configuration with a share of the steps of every stage but inversion.
+
+    Inversion is short, and what it does not find of a person (the colour of the hair
+    behind the ears) no later stage does.
+    """
     names = [field.name for field in fields(config) if field.name.endswith("_steps")]
-    names.remove("checkpoint_steps")
+    names = [name for name in names if name not in ("checkpoint_steps", "invert_steps")]
     steps = {name: max(1, round(share * getattr(config, name))) for name in names}
     return replace(config, seed=seed, **steps)
 
