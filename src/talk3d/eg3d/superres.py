@@ -15,6 +15,8 @@ from talk3d.eg3d.stylegan2 import BlockConfig, SynthesisBlock, Upsampling, body_
 
 __all__ = ["SuperResolution", "SuperResolutionConfig"]
 
+_LEAST_ALPHA = 0.02
+
 
 @dataclass(frozen=True)
 class SuperResolutionConfig:
@@ -114,7 +116,7 @@ class SuperResolution(nn.Module):
             styles = w.float()[:, None].expand(-1, 3, -1)
             x, picture = self.block0(x, picture, styles)
             x, picture = self.block1(x, picture, styles)
-        return picture
+            return _outlined(picture, raw.float()) if self.config.alpha else picture
 
     def _resized(self, features: Tensor) -> Tensor:
         size, wanted = features.shape[-1], self.config.input_size
@@ -123,3 +125,25 @@ class SuperResolution(nn.Module):
         return functional.interpolate(
             features, (wanted, wanted), mode="bilinear", antialias=True
         )
+
+
+def _outlined(
+    picture: Float[Tensor, "batch 4 height width"],
+    raw: Float[Tensor, "batch 4 rows columns"],
+) -> Float[Tensor, "batch 4 height width"]:
+    """Give the outline the raw colour under the picture's matte.
+
+    What the blocks add to colour is learned at the outlines of the training cameras and
+    draws dark lines along those of others; what rays see there holds from every side.
+    The outline is what lies less than a raw pixel inside.
+    """
+    size = (picture.shape[-2], picture.shape[-1])
+    seen = functional.interpolate((raw + 1) / 2, size, mode="bilinear")
+    straight = seen[:, :3] / seen[:, 3:].clamp(min=_LEAST_ALPHA)
+    reach = size[0] // raw.shape[-2]
+    outside = (1 - seen[:, 3:]).clamp(0, 1)
+    outline = functional.max_pool2d(outside, 2 * reach + 1, stride=1, padding=reach)
+    matte = (picture[:, 3:] + 1) / 2
+    rim = 2 * straight.clamp(0, 1) * matte.clamp(0, 1) - 1
+    colour = torch.lerp(picture[:, :3], rim, outline)
+    return torch.cat([colour, picture[:, 3:]], dim=1)
