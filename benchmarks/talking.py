@@ -68,6 +68,7 @@ TEXTS = {
 YAWS = (-75, -60, -45, -30, 0, 30, 45, 60, 75)
 MOMENTS = 2
 SECONDS = 20.0
+OVERSAMPLE = 2
 SHUT = 2.0
 """Percent of the distance of the outer eye corners."""
 SLACK = 3
@@ -142,12 +143,13 @@ class _Talk:
 
 def _talks(folder: Path, seed: int, head: Path | None) -> list[_Talk]:
     """Write the recording and the sentences."""
-    own = TalkConfig(seed=seed, seconds=SECONDS, truth_frames=0)
+    own = TalkConfig(seed=seed, seconds=SECONDS, oversample=OVERSAMPLE, truth_frames=0)
     jobs = {"own": own} | {
         name: TalkConfig(
             seed=seed,
             text=text,
             voice=name,
+            oversample=OVERSAMPLE,
             truth_yaws=YAWS,
             truth_frames=MOMENTS,
         )
