@@ -10,7 +10,8 @@ the avatar is told the sound; head, lids, brows and gaze are the performance's. 
 against the renderer's truth:
 
 * lips: gap in the avatar's pictures (found by the face networks) against the true gap:
-  correlation, offset, and whether it shuts at p, b and m;
+  correlation, offset, and whether it shuts at p, b and m; motion is its deviation over
+  that found in the renderer's pictures;
 * sides: PSNR of the person and error of the face's surface, from -75 to 75 degrees,
   of the talking avatar and of the fitted person before it was taught to speak, who is
   told the true lips; sharpness of eyes and mouth.
@@ -222,7 +223,7 @@ def _lips(
         "correlation": _together(found, true, 0),
         "of truth's pictures": _together(floor, true, 0),
         "offset ms": 1000 / subject.fps * (int(np.argmax(scores)) - SLACK),
-        "motion": float(found.std() / true.std()),
+        "motion": float(found.std() / floor.std()),
     } | closures
 
 
