@@ -27,20 +27,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from scipy.fft import dct
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
-from talk3d.audio import MelConfig, log_mel
-from talk3d.speech.network import shipped_hearing
+from talk3d.heard import (
+    heard,
+    heard_mouth,
+    knowing_numbers,
+    lip_contact,
+    mean_and_divisor,
+    mouth_numbers,
+)
 
 __all__ = ["Voice", "fit_voice"]
 
-_CEPSTRA = 13
-_HEARD_OFFSETS = (-0.12, -0.06, 0.0, 0.06, 0.12)
-_SOUND_OFFSETS = tuple(np.arange(-0.28, 0.281, 0.04))
-_CEPSTRA_SHARE = 0.5
-"""Scale of the cepstra against the heard parts: they know less of strangers' lips."""
 _BARE_SHARES = (0.0, 0.25, 0.5)
 """How much the bare listener may have to say."""
 _MIX_GAIN = 0.005
@@ -49,8 +49,6 @@ _COMMON_SHARES = (0.0, 0.5, 1.0)
 """How much of the average face's movement may be taken over,"""
 _COMMON_COST = 0.01
 """and what share may be explained less for it: lips that hardly move do not talk."""
-_PRESSED = (0.1, 0.5)
-"""From which sureness of hearing p, b or m the lips begin to shut, and are shut."""
 _SHUT_COST = 0.01
 """What share may be explained less for shut lips,"""
 _SHUT_FRAMES = 5
@@ -67,7 +65,6 @@ _GAP_SECONDS = 0.5
 _ROUNDS = 3
 _FREEDOM = 3.0
 """Degrees of freedom of the t distribution that weighs the frames."""
-_FRAME_RATE = 100
 
 Shapes = Float[np.ndarray, "frames numbers"]
 Features = Float[np.ndarray, "frames features"]
@@ -105,9 +102,9 @@ class Voice:
         after it.
         """
         moments = np.asarray(times) + float(self.delay)
-        features = torch.from_numpy(_heard(wave, moments)).float()
+        features = torch.from_numpy(heard(wave, moments)).float()
         told = (features - self.mean) / self.spread @ self.weight + self.bias
-        contact = torch.from_numpy(_contact(wave, moments)).float()
+        contact = torch.from_numpy(lip_contact(wave, moments)).float()
         over = contact * (told @ self.rim - self.least).clamp(min=0)
         return told - over[:, None] * self.part
 
@@ -146,12 +143,12 @@ def fit_voice(
     """
     lips = np.asarray(lips, np.float64)
     delay = _delay(wave, times, lips)
-    features = _heard(wave, times + delay)
-    mean, spread = _standard(features)
+    features = heard(wave, times + delay)
+    mean, spread = mean_and_divisor(features)
     standard, slow = (features - mean) / spread, _slow_frames(times)
     every = np.zeros((features.shape[1], lips.shape[1]))
     if common is not None:
-        every[_mouth_numbers()] = common
+        every[mouth_numbers()] = common
     moved = (features - mean) @ every
     shares = (0.0,) if common is None else _COMMON_SHARES
     fits = [_fit_rest(standard, lips - share * moved, slow) for share in shares]
@@ -161,7 +158,7 @@ def fit_voice(
     weight = fits[chosen].weight + shares[chosen] * every * spread[:, None]
     told = tolds[chosen]
     rim = np.zeros(lips.shape[1]) if rim is None else rim
-    contact = _contact(wave, times + delay)
+    contact = lip_contact(wave, times + delay)
     part, least = _shutting(lips, rim, contact)
     over = contact * np.maximum(told @ rim - least, 0)
     pressed = told - over[:, None] * part
@@ -196,7 +193,7 @@ class _Fit:
 
 def _fit_rest(standard: Features, lips: Shapes, slow: float) -> _Fit:
     """Fit both listeners and mix them."""
-    knowing = _knowing_numbers()
+    knowing = knowing_numbers()
     fits, tolds = [], []
     for part in (standard[:, :knowing], standard[:, knowing:]):
         told, gains = _held_out(part, lips, slow)
@@ -224,7 +221,7 @@ def _delay(wave: np.ndarray, times: np.ndarray, lips: Shapes) -> float:
     slow = _slow_frames(times)
     gains = {}
     for delay in _DELAYS:
-        features = _heard_mouth(wave, times + delay)
+        features = heard_mouth(wave, times + delay)
         mean, spread = features.mean(0), features.std(0) + 1e-3
         gains[delay] = _held_out((features - mean) / spread, lips, slow)[1].max()
     best = max(gains, key=lambda delay: (gains[delay], -abs(delay)))
@@ -341,79 +338,3 @@ def _ridge(
 
 def _length(rest: Shapes) -> Weights:
     return np.linalg.norm(rest, axis=1)
-
-
-def _knowing_numbers() -> int:
-    """Return how many features the first listener has."""
-    hearing = shipped_hearing().config
-    cepstra = 2 * _CEPSTRA * len(_SOUND_OFFSETS)
-    return len(_HEARD_OFFSETS) * hearing.width + hearing.mouth + cepstra
-
-
-def _mouth_numbers() -> slice:
-    """Return where the network's mouth stands among the features."""
-    hearing = shipped_hearing().config
-    start = len(_HEARD_OFFSETS) * hearing.width
-    return slice(start, start + hearing.mouth)
-
-
-def _standard(features: Features) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and divisor that give each part its share."""
-    hearing, knowing = shipped_hearing().config, _knowing_numbers()
-    heard = len(_HEARD_OFFSETS) * hearing.width
-    cepstra, bare = knowing - heard - hearing.mouth, features.shape[1] - knowing
-    sizes = np.array([heard, hearing.mouth, cepstra, bare])
-    shares = np.array([1.0, 1.0, _CEPSTRA_SHARE, 1.0]) / np.sqrt(sizes)
-    deviation = features.std(0)
-    floor = 1e-3 + 1e-2 * float(deviation.mean())
-    return features.mean(0), (deviation + floor) / np.repeat(shares, sizes)
-
-
-def _heard(wave: np.ndarray, times: np.ndarray) -> Features:
-    """Return embeddings, the mouth, cepstra and bands around moments."""
-    mels = log_mel(torch.from_numpy(np.asarray(wave, np.float32)), MelConfig())
-    hearing = shipped_hearing()
-    moments = torch.from_numpy(times[:, None] + np.array(_HEARD_OFFSETS))
-    heard = hearing.at(mels, moments)
-    mouth = hearing.mouth(heard[:, len(_HEARD_OFFSETS) // 2])
-    cepstra = np.asarray(dct(mels.numpy(), axis=1, norm="ortho"))[:, :_CEPSTRA]
-    bands = mels.unflatten(1, (-1, 2)).mean(2).numpy()
-    sound = np.concatenate([cepstra, _slope(cepstra), bands], axis=1)
-    around = _at(sound, times[:, None] + np.array(_SOUND_OFFSETS))
-    split = np.split(around, [2 * _CEPSTRA], axis=2)
-    parts = [heard.flatten(1).numpy(), mouth.numpy()]
-    parts += [part.reshape(len(times), -1) for part in split]
-    return np.concatenate(parts, axis=1).astype(np.float64)
-
-
-def _heard_mouth(wave: np.ndarray, times: np.ndarray) -> Features:
-    """Return the mouth that the network hears at moments."""
-    mels = log_mel(torch.from_numpy(np.asarray(wave, np.float32)), MelConfig())
-    hearing = shipped_hearing()
-    heard = hearing.mouth(hearing.at(mels, torch.from_numpy(times)))
-    return heard.numpy().astype(np.float64)
-
-
-def _contact(wave: np.ndarray, times: np.ndarray) -> Weights:
-    """Return how far the lips are pressed together at moments, 0 to 1."""
-    mels = log_mel(torch.from_numpy(np.asarray(wave, np.float32)), MelConfig())
-    hearing = shipped_hearing()
-    sure = hearing.pressed(hearing.at(mels, torch.from_numpy(times))).numpy()
-    start, stop = _PRESSED
-    share = np.clip((sure - start) / (stop - start), 0, 1)
-    return share * share * (3 - 2 * share)
-
-
-def _slope(values: np.ndarray) -> np.ndarray:
-    """Return the change per step, with silence beyond the ends."""
-    padded = np.pad(values, ((1, 1), (0, 0)))
-    return (padded[2:] - padded[:-2]) / 2
-
-
-def _at(sound: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Return rows of the sound at moments, with silence beyond the ends."""
-    padded = np.pad(sound, ((1, 1), (0, 0)))
-    place = np.clip(times * _FRAME_RATE + 1, 0, len(padded) - 1.001)
-    low = np.floor(place).astype(int)
-    share = (place - low)[..., None]
-    return padded[low] * (1 - share) + padded[low + 1] * share

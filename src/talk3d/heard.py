@@ -1,0 +1,117 @@
+"""What is heard around moments of a sound, as numbers that a voice is fitted to.
+
+Comes in: 16 kHz sound and moments. Goes out: rows of features, the knowing part first
+(embeddings of the hearing network, its mouth, cepstra), then bare log-mel bands; and
+how surely lips are pressed together.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.fft import dct
+
+from talk3d.audio import MelConfig, log_mel
+from talk3d.speech.network import shipped_hearing
+
+__all__ = [
+    "heard",
+    "heard_mouth",
+    "knowing_numbers",
+    "lip_contact",
+    "mean_and_divisor",
+    "mouth_numbers",
+]
+
+_CEPSTRA = 13
+_HEARD_OFFSETS = (-0.12, -0.06, 0.0, 0.06, 0.12)
+_SOUND_OFFSETS = tuple(np.arange(-0.28, 0.281, 0.04))
+_CEPSTRA_SHARE = 0.5
+"""Scale of the cepstra against the heard parts: they know less of strangers' lips."""
+_PRESSED = (0.1, 0.5)
+"""From which sureness of hearing p, b or m the lips begin to shut, and are shut."""
+_FRAME_RATE = 100
+
+Features = Float[np.ndarray, "frames features"]
+Wave = Float[np.ndarray, " samples"]
+Times = Float[np.ndarray, " frames"]
+
+
+def knowing_numbers() -> int:
+    """Return how many features the first listener has."""
+    hearing = shipped_hearing().config
+    cepstra = 2 * _CEPSTRA * len(_SOUND_OFFSETS)
+    return len(_HEARD_OFFSETS) * hearing.width + hearing.mouth + cepstra
+
+
+def mouth_numbers() -> slice:
+    """Return where the network's mouth stands among the features."""
+    hearing = shipped_hearing().config
+    start = len(_HEARD_OFFSETS) * hearing.width
+    return slice(start, start + hearing.mouth)
+
+
+def mean_and_divisor(features: Features) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and divisor that give each part its share."""
+    hearing, knowing = shipped_hearing().config, knowing_numbers()
+    embedded = len(_HEARD_OFFSETS) * hearing.width
+    cepstra, bare = knowing - embedded - hearing.mouth, features.shape[1] - knowing
+    sizes = np.array([embedded, hearing.mouth, cepstra, bare])
+    shares = np.array([1.0, 1.0, _CEPSTRA_SHARE, 1.0]) / np.sqrt(sizes)
+    deviation = features.std(0)
+    floor = 1e-3 + 1e-2 * float(deviation.mean())
+    return features.mean(0), (deviation + floor) / np.repeat(shares, sizes)
+
+
+def heard(wave: Wave, times: Times) -> Features:
+    """Return embeddings, the mouth, cepstra and bands around moments.
+
+    Args:
+        wave: 16 kHz mono sound, -1 to 1.
+        times: moments, seconds; beyond the ends there is silence.
+    """
+    mels = log_mel(torch.from_numpy(np.asarray(wave, np.float32)), MelConfig())
+    hearing = shipped_hearing()
+    moments = torch.from_numpy(times[:, None] + np.array(_HEARD_OFFSETS))
+    embedded = hearing.at(mels, moments)
+    mouth = hearing.mouth(embedded[:, len(_HEARD_OFFSETS) // 2])
+    cepstra = np.asarray(dct(mels.numpy(), axis=1, norm="ortho"))[:, :_CEPSTRA]
+    bands = mels.unflatten(1, (-1, 2)).mean(2).numpy()
+    sound = np.concatenate([cepstra, _slope(cepstra), bands], axis=1)
+    around = _at(sound, times[:, None] + np.array(_SOUND_OFFSETS))
+    split = np.split(around, [2 * _CEPSTRA], axis=2)
+    parts = [embedded.flatten(1).numpy(), mouth.numpy()]
+    parts += [part.reshape(len(times), -1) for part in split]
+    return np.concatenate(parts, axis=1).astype(np.float64)
+
+
+def heard_mouth(wave: Wave, times: Times) -> Features:
+    """Return the mouth that the network hears at moments."""
+    mels = log_mel(torch.from_numpy(np.asarray(wave, np.float32)), MelConfig())
+    hearing = shipped_hearing()
+    mouth = hearing.mouth(hearing.at(mels, torch.from_numpy(times)))
+    return mouth.numpy().astype(np.float64)
+
+
+def lip_contact(wave: Wave, times: Times) -> Float[np.ndarray, " frames"]:
+    """Return how far the lips are pressed together at moments, 0 to 1."""
+    mels = log_mel(torch.from_numpy(np.asarray(wave, np.float32)), MelConfig())
+    hearing = shipped_hearing()
+    sure = hearing.pressed(hearing.at(mels, torch.from_numpy(times))).numpy()
+    start, stop = _PRESSED
+    share = np.clip((sure - start) / (stop - start), 0, 1)
+    return share * share * (3 - 2 * share)
+
+
+def _slope(values: np.ndarray) -> np.ndarray:
+    """Return the change per step, with silence beyond the ends."""
+    padded = np.pad(values, ((1, 1), (0, 0)))
+    return (padded[2:] - padded[:-2]) / 2
+
+
+def _at(sound: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Return rows of the sound at moments, with silence beyond the ends."""
+    padded = np.pad(sound, ((1, 1), (0, 0)))
+    place = np.clip(times * _FRAME_RATE + 1, 0, len(padded) - 1.001)
+    low = np.floor(place).astype(int)
+    share = (place - low)[..., None]
+    return padded[low] * (1 - share) + padded[low + 1] * share
