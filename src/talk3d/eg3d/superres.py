@@ -104,8 +104,9 @@ class SuperResolution(nn.Module):
             features: rendered features.
             raw: the low-resolution picture to refine.
             w: style vector.
-            patch: whether this is a part of an image at its own scale; a whole image
-                is brought to the network's size first.
+            patch: whether this is a part of an image at its own scale, as in
+                training; a whole image is brought to the network's size first, and
+                its outline gets the raw colour.
         """
         dtype = body_dtype(features)
         if not patch:
@@ -116,7 +117,9 @@ class SuperResolution(nn.Module):
             styles = w.float()[:, None].expand(-1, 3, -1)
             x, picture = self.block0(x, picture, styles)
             x, picture = self.block1(x, picture, styles)
-            return _outlined(picture, raw.float()) if self.config.alpha else picture
+        if patch or not self.config.alpha:
+            return picture
+        return _outlined(picture, raw.float())
 
     def _resized(self, features: Tensor) -> Tensor:
         size, wanted = features.shape[-1], self.config.input_size
