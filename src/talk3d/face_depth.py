@@ -1,9 +1,9 @@
 """How far the face is in every pixel, from the landmarks tracked in a recording.
 
 Comes in: a subject. Goes out: maps of the distance along the ray, where skin of the
-face is seen squarely; nothing is said of eyes, mouth, brow line, hair and outline. One
-frontal camera leaves depth to the prior; landmarks of a face model measured on many
-heads say more.
+face is seen squarely; nothing is said of eyes, mouth and outline. Hair before the skin
+is not known of. One frontal camera leaves depth to the prior; landmarks of a face model
+measured on many heads say more.
 """
 
 from functools import lru_cache
