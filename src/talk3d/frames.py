@@ -63,7 +63,7 @@ class FrameBatch:
         self, times: int, cells: int, *, chance: torch.Generator
     ) -> "FrameBatch":
         """Return a window of each frame, see ``Windows.draw``."""
-        features = self.mouth.maximum(self.eyes) > 0
+        features = torch.cat([self.eyes, self.mouth], dim=1) > 0
         windows = Windows.draw(features, times, cells, chance=chance)
         return replace(
             self,

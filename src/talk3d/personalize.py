@@ -25,7 +25,8 @@ from torch import Tensor
 from talk3d.checkpoint import write_atomically
 from talk3d.dataset import Subject
 from talk3d.eg3d.generator import Generator, Rendering, load_generator
-from talk3d.eg3d.train import LINEAR_RATE, parameter_groups
+from talk3d.eg3d.state import parameter_groups
+from talk3d.eg3d.train import LINEAR_RATE
 from talk3d.frames import FrameBatch, FrameStore
 from talk3d.guard import GUARD_POINTS, Guard
 from talk3d.objective import face_depth_error, picture_terms, raw_error

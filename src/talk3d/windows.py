@@ -1,7 +1,7 @@
 """Square windows of pictures: parts of an image at its own scale.
 
-A window of half the side costs a quarter of the rays. Every other one is laid around
-eyes or mouth, where people look.
+A window of half the side costs a quarter of the rays. Many are laid around eyes or
+mouth, where people look.
 """
 
 from dataclasses import dataclass
@@ -32,33 +32,56 @@ class Windows:
     @classmethod
     def draw(
         cls,
-        features: Bool[Tensor, "batch 1 size size"],
+        features: Bool[Tensor, "batch kinds size size"],
         times: int,
         cells: int,
         *,
         chance: torch.Generator,
     ) -> "Windows":
-        """Place windows.
+        """Lay every other window around a feature, the others anywhere.
 
         Args:
-            features: pixels of eyes and mouth; every other window contains one of
-                them, if the picture shows any.
+            features: pixels of each kind of feature (eyes, mouth); kinds are taken
+                equally often.
             times: side of a picture over that of a window.
             cells: windows begin at multiples of the side of a picture over this.
             chance: places them.
         """
-        size = features.shape[-1]
+        count, kinds = features.shape[:2]
+        kind = torch.randint(kinds, (count,), generator=chance)
+        wanted = features[torch.arange(count), kind, None].clone()
+        wanted[1::2] = False
+        return cls.around(wanted, times, cells, chance=chance)
+
+    @classmethod
+    def around(
+        cls,
+        wanted: Bool[Tensor, "batch 1 size size"],
+        times: int,
+        cells: int,
+        *,
+        chance: torch.Generator,
+    ) -> "Windows":
+        """Lay each window around a wanted pixel; anywhere if there is none.
+
+        Args:
+            wanted: of these, one lies within the window.
+            times: side of a picture over that of a window.
+            cells: windows begin at multiples of the side of a picture over this.
+            chance: places them.
+        """
+        size = wanted.shape[-1]
         side, cell = size // times, size // cells
         corners = []
-        for index, feature in enumerate(features[:, 0]):
-            shown = feature.nonzero()
-            if index % 2 == 0 and len(shown):
+        for pixels in wanted[:, 0]:
+            shown = pixels.nonzero()
+            if len(shown):
                 pick = torch.randint(len(shown), (1,), generator=chance)
                 shift = torch.randint(-side // 4, side // 4, (2,), generator=chance)
-                wanted = shown[pick[0]] - side // 2 + shift
+                corner = shown[pick[0]] - side // 2 + shift
             else:
-                wanted = torch.randint(size - side + 1, (2,), generator=chance)
-            corners.append(wanted.clamp(0, size - side) // cell * cell)
+                corner = torch.randint(size - side + 1, (2,), generator=chance)
+            corners.append(corner.clamp(0, size - side) // cell * cell)
         return cls(torch.stack(corners), side, size)
 
     def cut(

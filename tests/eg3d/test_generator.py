@@ -118,6 +118,21 @@ def test_rendering_agrees_with_querying_along_its_rays(generator):
     )
 
 
+@pytest.mark.parametrize("march", ["cells", "midpoint"])
+def test_images_of_one_person_may_share_its_planes(march):
+    config = GeneratorConfig.tiny()
+    rules = replace(config.volume, march=march)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        generator = Generator(replace(config, volume=rules)).requires_grad_(False)
+    _, planes, _, _ = _pictures(generator)
+    labels = torch.stack([orbit_label(yaw, 0.0) for yaw in (-0.5, 0.0, 0.4, 0.9)])
+    shared = generator.render(planes, labels, generator.sampling())
+    many = planes.repeat_interleave(2, dim=0)
+    apart = generator.render(many, labels, generator.sampling())
+    torch.testing.assert_close(shared.features, apart.features)
+
+
 def test_every_weight_gets_a_gradient():
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -9,13 +9,15 @@ from tests.drawn import write_ball_corpus
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.corpus import Corpus
 from talk3d.eg3d.generator import load_generator
-from talk3d.eg3d.train import PriorTrainConfig, load_weights, train_prior
+from talk3d.eg3d.state import PriorTrainConfig, load_weights
+from talk3d.eg3d.train import train_prior
 
 CONFIG = PriorTrainConfig(
     generator=GeneratorConfig.tiny(),
     steps=4,
     people=1,
     pixels=50,
+    times=2,
     held_out=1,
     checkpoint_steps=2,
     half=False,
@@ -27,7 +29,7 @@ def corpus(tmp_path_factory):
     return Corpus.open(write_ball_corpus(tmp_path_factory.mktemp("c") / "corpus"))
 
 
-@pytest.mark.parametrize("stage", ["points", "images"])
+@pytest.mark.parametrize("stage", ["points", "images", "adversarial"])
 def test_a_resumed_run_equals_an_uninterrupted_one(corpus, tmp_path, stage):
     config = replace(CONFIG, stage=stage)
     list(train_prior(corpus, tmp_path / "a", config))

@@ -169,7 +169,7 @@ def prior_import(
 def prior_train(
     corpus: Positional[Path],
     out: Out,
-    stage: Literal["points", "images"] = "points",
+    stage: Literal["points", "images", "adversarial"] = "points",
     steps: int = 4000,
     people: int = 2,
     learning_rate: float = 2e-3,
@@ -180,7 +180,8 @@ def prior_train(
     Args:
         corpus: the corpus folder.
         out: the run folder.
-        stage: points by exact depth, or whole images.
+        stage: points by exact depth, images, or images that should be taken for real,
+            made-up people's too.
         steps: length of the run.
         people: people per step, two pictures each.
         learning_rate: Adam step size.
@@ -188,7 +189,8 @@ def prior_train(
     """
     from talk3d.eg3d.corpus import Corpus
     from talk3d.eg3d.presets import small
-    from talk3d.eg3d.train import PriorTrainConfig, load_weights, train_prior
+    from talk3d.eg3d.state import PriorTrainConfig, load_weights
+    from talk3d.eg3d.train import train_prior
 
     config = PriorTrainConfig(
         generator=small(),

@@ -188,7 +188,7 @@ class Generator(nn.Module):
 
     def render_rays(
         self,
-        planes: Float[Tensor, "batch 3 c height width"],
+        planes: Float[Tensor, "people 3 c height width"],
         origins: Float[Tensor, "batch rays 3"],
         directions: Float[Tensor, "batch rays 3"],
         samples: Sampling,
@@ -202,7 +202,7 @@ class Generator(nn.Module):
         """Return features, depth and opacity along rays.
 
         Args:
-            planes: tri-planes.
+            planes: tri-planes; the images of each stand side by side.
             origins: where the rays start, world units.
             directions: unit vectors.
             samples: where to evaluate the field.
@@ -212,7 +212,9 @@ class Generator(nn.Module):
         rules = self.config.volume
         rays = self._rays(origins, directions)
         if rules.march == "midpoint":
-            field = self._field(planes, neck)
+            times = len(origins) // len(planes)
+            many = planes if times == 1 else planes.repeat_interleave(times, dim=0)
+            field = self._field(many, neck)
             return volume.march_midpoint(field, rays, samples, rules=rules)
 
         def marched(field: volume.Field, ray: Rays, _item: int) -> volume.Marched:
@@ -222,7 +224,7 @@ class Generator(nn.Module):
 
     def march(
         self,
-        planes: Float[Tensor, "batch 3 c height width"],
+        planes: Float[Tensor, "people 3 c height width"],
         origins: Float[Tensor, "batch rays 3"],
         directions: Float[Tensor, "batch rays 3"],
         depths: Float[Tensor, "batch rays samples"],
@@ -232,7 +234,7 @@ class Generator(nn.Module):
         """Render a square image of rays, row by row, at given depths.
 
         Args:
-            planes: tri-planes.
+            planes: tri-planes; the images of each stand side by side.
             origins: where the rays start, world units.
             directions: unit vectors.
             depths: where to evaluate the field, distance along the ray.
@@ -248,7 +250,7 @@ class Generator(nn.Module):
 
     def render(
         self,
-        planes: Float[Tensor, "batch 3 c height width"],
+        planes: Float[Tensor, "people 3 c height width"],
         label: Float[Tensor, "batch 25"],
         samples: Sampling,
         *,
@@ -258,7 +260,7 @@ class Generator(nn.Module):
         """Render the whole image of a camera.
 
         Args:
-            planes: tri-planes.
+            planes: tri-planes; the images of each stand side by side.
             label: camera labels.
             samples: where to evaluate the field.
             neck: motion of the head against the torso; none: at rest.
@@ -312,11 +314,13 @@ class Generator(nn.Module):
         march: Callable[[volume.Field, Rays, int], volume.Marched],
     ) -> volume.Marched:
         """March item by item: large intermediate results cost page faults."""
-        necks = [None] * len(planes) if neck is None else neck.split(1)
+        count = len(rays.near)
+        necks = [None] * count if neck is None else neck.split(1)
+        each = [one for one in planes.split(1) for _ in range(count // len(planes))]
         marched = [
             march(self._field(one, motion), ray, item)
             for item, (one, motion, ray) in enumerate(
-                zip(planes.split(1), necks, rays.items(), strict=True)
+                zip(each, necks, rays.items(), strict=True)
             )
         ]
         features, depth, alpha = (

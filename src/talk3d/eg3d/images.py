@@ -1,13 +1,14 @@
 """Image stage: pictures through the volume and the super-resolution.
 
-Each picture gives a window of half its side at full scale: a quarter of the work, and
-every other window is laid around eyes or mouth, where people look. The exact depth of
-the corpus tells where along a ray the samples matter: half of them are laid around the
-surface, the others over the whole range, so few are enough.
+Each picture gives three small windows at full scale: around an eye, around the mouth,
+and anywhere. Eyes and mouth are where people look, and they are a small part of a
+picture: shown whole, they would be learned last. The exact depth of the corpus tells
+where along a ray the samples matter: half of them are laid around the surface, the
+others over the whole range, so few are enough.
 """
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -16,7 +17,7 @@ from torch.nn import functional
 
 from talk3d.camera import camera_rays
 from talk3d.eg3d.corpus import CorpusBatch
-from talk3d.eg3d.generator import Generator
+from talk3d.eg3d.generator import Generator, Rendering
 from talk3d.eg3d.volume import box_interval
 from talk3d.losses import (
     depth_loss,
@@ -26,17 +27,29 @@ from talk3d.losses import (
     weighted_l1,
 )
 from talk3d.precision import body_precision
-from talk3d.windows import WINDOW, Windows
+from talk3d.windows import Windows
 
-__all__ = ["guided_depths", "image_losses"]
+__all__ = [
+    "WINDOWS",
+    "Shown",
+    "draw_windows",
+    "guided_depths",
+    "picture_losses",
+    "premultiplied",
+    "render_windows",
+]
+
+WINDOWS = 3
+"""Windows of a picture: an eye, the mouth, anywhere."""
 
 _GUIDED = 8
 _SPREAD = 8
 _BEFORE, _BEHIND = 0.04, 0.06
-_FEATURE_PARTS = (2, 3, 4, 5)
+_EYES, _MOUTH = (5,), (2, 3, 4)
 _FEATURE_WEIGHT = 4.0
 _TEXTURE_WEIGHT = 0.5
 _DEPTH_WEIGHT = 5.0
+_PICTURES = ("colour", "alpha", "depth", "part")
 
 
 def guided_depths(
@@ -73,70 +86,118 @@ def guided_depths(
     return depths.sort(dim=-1).values
 
 
-def image_losses(
+@dataclass(frozen=True)
+class Shown:
+    """Rendered windows."""
+
+    picture: Float[Tensor, "batch 4 height width"]
+    """Premultiplied colour and matte, -1 to 1."""
+    rendering: Rendering
+    """What the super-resolution was given."""
+
+
+def draw_windows(
+    batch: CorpusBatch, times: int, cells: int, *, chance: torch.Generator
+) -> CorpusBatch:
+    """Return windows of pictures, those of a picture side by side.
+
+    Args:
+        batch: whole pictures.
+        times: side of a picture over that of a window.
+        cells: windows begin at multiples of the side of a picture over this.
+        chance: places them.
+    """
+    shown = [_contains(batch.part, kinds) for kinds in (_EYES, _MOUTH, ())]
+    windows = Windows.around(
+        torch.stack(shown, dim=1).flatten(0, 1), times, cells, chance=chance
+    )
+    many = {
+        name: value.repeat_interleave(WINDOWS, dim=0)
+        for name, value in vars(batch).items()
+    }
+    many |= {name: windows.cut(many[name]) for name in _PICTURES}
+    many["camera"] = windows.camera(many["camera"])
+    return CorpusBatch(**many)
+
+
+def render_windows(
     generator: Generator,
-    planes: Float[Tensor, "batch 3 channels height width"],
-    w: Float[Tensor, "batch layers features"],
-    batch: CorpusBatch,
+    planes: Float[Tensor, "people 3 channels height width"],
+    w: Float[Tensor, "people layers features"],
+    windows: CorpusBatch,
     *,
+    size: int,
+    known: bool,
     half: bool,
     chance: torch.Generator,
-) -> dict[str, Float[Tensor, ""]]:
-    """Render windows and compare colour, alpha, depth, detail and its local strength.
+) -> Shown:
+    """Render windows.
+
+    Args:
+        generator: the network.
+        planes: whose.
+        w: style vectors.
+        windows: their cameras, and their depth if it is known.
+        size: rays per side.
+        known: whether the depth is that of the people shown.
+        half: whether to run convolutions in bfloat16.
+        chance: places samples.
+    """
+    if known:
+        origins, directions = camera_rays(windows.camera, size)
+        near, far = box_interval(origins, directions, box=generator.config.volume.box)
+        depths = guided_depths(windows.depth, near, far, generator=chance)
+        rendering = generator.march(
+            planes, origins, directions, depths, neck=windows.neck
+        )
+    else:
+        rendering = generator.render(
+            planes,
+            windows.camera,
+            generator.sampling(chance),
+            neck=windows.neck,
+            size=size,
+        )
+    with body_precision(half):
+        styles = w.repeat_interleave(len(windows.camera) // len(w), dim=0)
+        picture = generator.upsample(rendering, styles, patch=True)
+    return Shown(picture.float(), rendering)
+
+
+def picture_losses(shown: Shown, windows: CorpusBatch) -> dict[str, Float[Tensor, ""]]:
+    """Compare colour, alpha, depth, detail and its local strength.
 
     Pictures are compared premultiplied, so nothing is asked where nothing is seen.
     Depth is compared where a pixel's whole area lies on one surface.
     """
-    size = generator.config.neural_size // WINDOW
-    batch = _windows(batch, generator.config.neural_size, chance)
-    origins, directions = camera_rays(batch.camera, size)
-    near, far = box_interval(origins, directions, box=generator.config.volume.box)
-    depths = guided_depths(batch.depth, near, far, generator=chance)
-    rendering = generator.march(planes, origins, directions, depths, neck=batch.neck)
-    with body_precision(half):
-        image = generator.upsample(rendering, w, patch=True)
-    image = image.float()
-    truth = _premultiplied(batch, image.shape[-1])
-    part = _resize_parts(batch.part, image.shape[-1])
-    low = functional.interpolate(truth, size=(size, size), mode="area")
+    image, raw = shown.picture, shown.rendering.picture()
+    truth = premultiplied(windows, image.shape[-1])
+    part = _contains(windows.part, _EYES + _MOUTH).float()
+    part = functional.interpolate(part, size=image.shape[-1], mode="area") > 0.5
+    low = functional.interpolate(
+        truth, size=(raw.shape[-1], raw.shape[-1]), mode="area"
+    )
     weight = torch.where(part, _FEATURE_WEIGHT, 1.0)
-    raw = rendering.picture()
-    flat = torch.ones_like(low[:, :1])
     return {
-        "raw": weighted_l1(raw, low, flat),
-        "depth": _DEPTH_WEIGHT * depth_loss(rendering.depth, batch.depth),
+        "raw": weighted_l1(raw, low, torch.ones_like(low[:, :1])),
+        "depth": _DEPTH_WEIGHT * depth_loss(shown.rendering.depth, windows.depth),
         "colour": weighted_l1(image, truth, weight),
         "detail": laplacian_loss(image[:, :3], truth[:, :3], weight),
         "texture": _TEXTURE_WEIGHT * texture_loss(image[:, :3], truth[:, :3], weight),
     }
 
 
-def _windows(batch: CorpusBatch, cells: int, chance: torch.Generator) -> CorpusBatch:
-    windows = Windows.draw(_features(batch.part), WINDOW, cells, chance=chance)
-    return replace(
-        batch,
-        colour=windows.cut(batch.colour),
-        alpha=windows.cut(batch.alpha),
-        depth=windows.cut(batch.depth),
-        part=windows.cut(batch.part),
-        camera=windows.camera(batch.camera),
-    )
-
-
-def _premultiplied(batch: CorpusBatch, size: int) -> Tensor:
-    """Return premultiplied colour and alpha, all from -1 to 1."""
+def premultiplied(
+    batch: CorpusBatch, size: int
+) -> Float[Tensor, "batch 4 {size} {size}"]:
+    """Return premultiplied colour and alpha at a size, all from -1 to 1."""
     colour = (batch.colour + 1) / 2 * batch.alpha
     picture = torch.cat([colour, batch.alpha], dim=1) * 2 - 1
     return functional.interpolate(picture, size=size, mode="area")
 
 
-def _features(part: Tensor) -> Tensor:
-    return torch.isin(part, torch.tensor(_FEATURE_PARTS))
-
-
-def _resize_parts(part: Tensor, size: int) -> Tensor:
-    feature = _features(part).float()
-    return functional.interpolate(feature, size=size, mode="area") > 0.5
+def _contains(part: Tensor, kinds: tuple[int, ...]) -> Tensor:
+    return torch.isin(part, torch.tensor(kinds, dtype=part.dtype))
 
 
 def _stratified(

@@ -1,0 +1,181 @@
+"""Adversarial stage: a network tells the prior's pictures from the corpus's.
+
+What blurs because nobody can know where a hair lies costs nothing more than its error
+in the other stages; here it is seen to be no picture. EG3D's recipe (Chan et al. 2022,
+sections 4.3 and 5; Goodfellow et al. 2014): a dual discriminator that knows the camera,
+the non-saturating loss, R1 on picture and raw picture (Mescheder et al. 2018) on every
+sixteenth step, and neighbouring points that agree in density. Windows instead of whole
+pictures make it affordable without a GPU.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from talk3d.eg3d.corpus import CorpusBatch
+from talk3d.eg3d.discriminator import Discriminator, DiscriminatorConfig
+from talk3d.eg3d.generator import Generator
+from talk3d.eg3d.images import Shown, premultiplied
+from talk3d.precision import body_precision
+
+__all__ = ["Adversary", "AdversaryConfig", "Judged", "roughness"]
+
+_R1_STEPS = 16
+_DENSITY_POINTS = 1000
+_DENSITY_SHIFT = 0.004
+
+
+@dataclass(frozen=True)
+class AdversaryConfig:
+    """How pictures are judged."""
+
+    weight: float = 0.1
+    """Of the adversarial loss."""
+    density: float = 0.003
+    """Of the difference in raw density between neighbours. EG3D's 0.25 acts on a box
+    eight times as large, mostly empty; with exact depth a tenth of that is enough."""
+    r1: float = 0.3
+    """Half of it times the squared gradient at real pictures is the penalty."""
+    learning_rate: float = 2e-3
+    """Adam step size of the discriminator."""
+    channels: int = 32
+    """Of the discriminator at full scale; twice as many at half of it."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Pictures as the discriminator sees them."""
+
+    picture: Float[Tensor, "batch 4 height width"]
+    """Premultiplied colour and matte, -1 to 1."""
+    raw: Float[Tensor, "batch 4 rows columns"]
+    """The same before the super-resolution."""
+    camera: Float[Tensor, "batch 25"]
+    """Camera of each."""
+
+    @classmethod
+    def made(cls, shown: Shown, windows: CorpusBatch) -> "Judged":
+        """Return what the generator shows."""
+        return cls(shown.picture, shown.rendering.picture(), windows.camera)
+
+    @classmethod
+    def true(cls, windows: CorpusBatch, like: "Judged") -> "Judged":
+        """Return what the corpus shows, in the sizes of another."""
+        picture = premultiplied(windows, like.picture.shape[-1])
+        size = (like.raw.shape[-1], like.raw.shape[-1])
+        raw = functional.interpolate(picture, size=size, mode="area")
+        return cls(picture, raw, windows.camera)
+
+    def detach(self) -> "Judged":
+        """Return the same without its history."""
+        return Judged(self.picture.detach(), self.raw.detach(), self.camera)
+
+
+def roughness(
+    generator: Generator,
+    planes: Float[Tensor, "people 3 channels height width"],
+    *,
+    chance: torch.Generator,
+) -> Float[Tensor, ""]:
+    """Return how much raw density differs between neighbours (EG3D, 'l1')."""
+    shape = (len(planes), _DENSITY_POINTS, 3)
+    half = generator.config.volume.box / 2
+    points = (torch.rand(shape, generator=chance) * 2 - 1) * half
+    beside = points + _DENSITY_SHIFT * torch.randn(shape, generator=chance)
+    raw = generator.query(planes, torch.cat([points, beside], dim=1))[0]
+    first, second = raw.chunk(2, dim=1)
+    return (first - second).abs().mean()
+
+
+class Adversary:
+    """The discriminator and its optimiser."""
+
+    def __init__(self, config: AdversaryConfig, size: int) -> None:
+        """Create them.
+
+        Args:
+            config: how to judge.
+            size: pixels per side of what is judged.
+        """
+        self.config = config
+        self.network = Discriminator(
+            DiscriminatorConfig(
+                image_size=size, width_base=config.channels * size, mapping_depth=2
+            )
+        )
+        self.optimiser = torch.optim.Adam(
+            self.network.parameters(), lr=config.learning_rate, betas=(0.0, 0.99)
+        )
+
+    def loss(self, fake: Judged, *, half: bool) -> Float[Tensor, ""]:
+        """Return the generator's loss: what it shows should be taken for real."""
+        with self._held():
+            return (
+                self.config.weight
+                * functional.softplus(-self._logits(fake, half=half)).mean()
+            )
+
+    def learn(
+        self, fake: Judged, real: Judged, step: int, *, half: bool
+    ) -> dict[str, float]:
+        """Teach the discriminator one step and return its metrics.
+
+        Args:
+            fake: what the generator shows.
+            real: what the corpus shows.
+            step: counts from 0; R1 is applied on every sixteenth.
+            half: whether to run convolutions in bfloat16.
+        """
+        self.optimiser.zero_grad(set_to_none=True)
+        made_up = self._logits(fake.detach(), half=half)
+        taken = self._logits(real, half=half)
+        loss = functional.softplus(made_up).mean() + functional.softplus(-taken).mean()
+        loss.backward()
+        if step % _R1_STEPS == 0:
+            self._penalise(real)
+        self.optimiser.step()
+        return {
+            "judge": loss.item(),
+            "real": taken.mean().item(),
+            "made_up": made_up.mean().item(),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that changes while training."""
+        return {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from ``state_dict``."""
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+    def _logits(self, judged: Judged, *, half: bool) -> Tensor:
+        with body_precision(half):
+            return self.network(judged.picture, judged.raw, judged.camera)
+
+    def _penalise(self, real: Judged) -> None:
+        """Add the gradient of R1, as often as the steps between demand."""
+        picture = real.picture.clone().requires_grad_()
+        raw = real.raw.clone().requires_grad_()
+        judged = self.network(picture, raw, real.camera)
+        slopes = torch.autograd.grad(judged.sum(), [picture, raw], create_graph=True)
+        total = slopes[0].square().sum() + slopes[1].square().sum()
+        (self.config.r1 / 2 * _R1_STEPS / len(picture) * total).backward()
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Ask for no gradients of the discriminator's weights."""
+        self.network.requires_grad_(requires_grad=False)
+        try:
+            yield
+        finally:
+            self.network.requires_grad_(requires_grad=True)

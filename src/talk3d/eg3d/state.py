@@ -1,0 +1,277 @@
+"""What changes while the prior trains: configuration, weights, codes, checkpoints.
+
+Goes out: ``state.pt`` (everything needed to go on) and ``prior.safetensors`` (the
+averaged generator).
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from talk3d.checkpoint import write_atomically
+from talk3d.eg3d.adversary import Adversary, AdversaryConfig
+from talk3d.eg3d.condition import condition_vector
+from talk3d.eg3d.config import GeneratorConfig
+from talk3d.eg3d.corpus import Corpus
+from talk3d.eg3d.generator import Generator, load_generator, save_generator
+from talk3d.eg3d.stylegan2 import Linear
+
+__all__ = [
+    "PriorTrainConfig",
+    "TrainState",
+    "load_weights",
+    "parameter_groups",
+]
+
+_EMA_STEPS = 200
+
+
+@dataclass(frozen=True)
+class PriorTrainConfig:
+    """How the prior is trained."""
+
+    generator: GeneratorConfig
+    """The network."""
+    stage: Literal["points", "images", "adversarial"] = "points"
+    """Which objective: points by exact depth, pictures, or pictures that should be
+    taken for real, made-up people's too."""
+    steps: int = 4000
+    """Length of the run; the learning rate falls to a tenth along a cosine."""
+    people: int = 2
+    """People per step; each gives two pictures."""
+    pixels: int = 4000
+    """Pixels per picture in the point stage."""
+    times: int = 4
+    """Side of a picture over that of the windows that the other stages render."""
+    learning_rate: float = 2e-3
+    """Adam step size of the network and of the identity codes."""
+    held_out: int = 20
+    """The last people of the corpus are never trained on."""
+    seed: int = 0
+    """Source of all chance."""
+    checkpoint_steps: int = 250
+    """Steps between checkpoints."""
+    half: bool = True
+    """Run convolutions in bfloat16 where the CPU has it in hardware."""
+    adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
+    """How the adversarial stage judges."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if min(self.steps, self.people, self.pixels, self.times) < 1:
+            message = (
+                f"steps {self.steps}, people {self.people}, pixels {self.pixels} and"
+                f" times {self.times} must all be at least 1"
+            )
+            raise ValueError(message)
+
+
+def load_weights(run: Path) -> dict[str, Tensor]:
+    """Return weights that ``train_prior`` may start from.
+
+    Args:
+        run: the folder of a run (its averaged weights and its codes) or a prior file
+            (weights alone; the people of a corpus get new codes).
+
+    Raises:
+        FileNotFoundError: if the folder holds no run.
+        ValueError: if the file is not a prior.
+    """
+    if run.is_file():
+        return load_generator(run).state_dict()
+    if not (run / "state.pt").is_file():
+        message = (
+            f"{run} holds no training run: give the folder of a prior's training, or a"
+            " prior file"
+        )
+        raise FileNotFoundError(message)
+    saved = torch.load(run / "state.pt", weights_only=True)
+    return saved["average"] | {"codes": saved["codes"]["weight"]}
+
+
+def parameter_groups(
+    generator: Generator,
+) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Return the parameters of convolutions and those of linear layers."""
+    linear = [
+        parameter
+        for module in generator.modules()
+        if isinstance(module, Linear)
+        for parameter in module.parameters()
+    ]
+    known = {id(parameter) for parameter in linear}
+    others = [p for p in generator.parameters() if id(p) not in known]
+    return others, linear
+
+
+@dataclass
+class TrainState:
+    """All that changes while training."""
+
+    generator: Generator
+    """The network."""
+    average: Generator
+    """Its running average, which is what ships."""
+    codes: nn.Embedding
+    """Identity codes, one per person of the corpus."""
+    optimiser: torch.optim.Adam
+    """Of the network's convolutions, its linear layers, and the codes."""
+    adversary: Adversary | None
+    """In the adversarial stage."""
+    people: list[int]
+    """Who is trained on."""
+    step: int = 0
+    """Steps done."""
+    seconds: float = 0.0
+    """Time that they took."""
+
+    @classmethod
+    def start(
+        cls,
+        config: PriorTrainConfig,
+        corpus: Corpus,
+        people: list[int],
+        *,
+        init: dict[str, Tensor] | None,
+    ) -> "TrainState":
+        """Return the state before the first step.
+
+        Args:
+            config: how to train.
+            corpus: what is known of its people makes their first codes.
+            people: who is trained on.
+            init: weights to start from, and maybe ``codes``.
+        """
+        with torch.random.fork_rng():
+            torch.manual_seed(config.seed)
+            generator = Generator(config.generator)
+            average = Generator(config.generator)
+            table = _first_codes(corpus, config.generator.z_dim)
+            adversary = None
+            if config.stage == "adversarial":
+                size = config.generator.superres.image_size // config.times
+                adversary = Adversary(config.adversary, size)
+        if init is not None:
+            weights = dict(init)
+            known = weights.pop("codes", None)
+            generator.load_state_dict(weights)
+            if known is not None:
+                table.weight.data[: len(known)] = known[: len(table.weight)]
+        average.load_state_dict(generator.state_dict())
+        average.requires_grad_(False)
+        groups = [*parameter_groups(generator), list(table.parameters())]
+        optimiser = torch.optim.Adam(
+            [{"params": group} for group in groups], betas=(0.0, 0.99)
+        )
+        return cls(generator, average, table, optimiser, adversary, people)
+
+    def resume(self, run: Path, config: PriorTrainConfig) -> None:
+        """Go on from the checkpoint of a run.
+
+        Raises:
+            ValueError: if the run was started with another configuration.
+        """
+        saved = torch.load(run / "state.pt", weights_only=True)
+        differing = [
+            name
+            for name, value in _plain(config).items()
+            if saved["config"].get(name, value) != value
+        ]
+        if differing:
+            message = (
+                f"the run {run} was started with another {', '.join(differing)}:"
+                " use the same configuration or another folder"
+            )
+            raise ValueError(message)
+        self.generator.load_state_dict(saved["generator"])
+        self.average.load_state_dict(saved["average"])
+        self.codes.load_state_dict(saved["codes"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        if self.adversary is not None:
+            self.adversary.load_state_dict(saved["adversary"])
+        self.step, self.seconds = saved["step"], saved["seconds"]
+
+    def save(self, run: Path, config: PriorTrainConfig) -> None:
+        """Write the checkpoint and the averaged generator."""
+        self._centre()
+        judge = None if self.adversary is None else self.adversary.state_dict()
+        with write_atomically(run / "state.pt") as temporary:
+            torch.save(
+                {
+                    "config": _plain(config),
+                    "generator": self.generator.state_dict(),
+                    "average": self.average.state_dict(),
+                    "codes": self.codes.state_dict(),
+                    "optimiser": self.optimiser.state_dict(),
+                    "adversary": judge,
+                    "step": self.step,
+                    "seconds": self.seconds,
+                },
+                temporary,
+            )
+        save_generator(
+            run / "prior.safetensors",
+            self.average,
+            step=self.step,
+            extra={
+                "people": len(self.people),
+                "seconds": round(self.seconds),
+                "training": _plain(config),
+            },
+        )
+
+    @torch.no_grad()
+    def count(self) -> None:
+        """Take the step's weights into the average."""
+        decay = min(1 - 1 / _EMA_STEPS, (self.step + 1) / (self.step + 10))
+        pairs = zip(self.average.parameters(), self.generator.parameters(), strict=True)
+        for old, new in pairs:
+            old.lerp_(new, 1 - decay)
+        self.step += 1
+
+    @torch.no_grad()
+    def made_up(self, count: int, chance: torch.Generator) -> Tensor:
+        """Draw identity codes as those of the people trained on are spread."""
+        known = self.codes.weight[self.people]
+        draws = torch.randn(count, known.shape[1], generator=chance)
+        return known.mean(0) + known.std(0) * draws
+
+    @torch.no_grad()
+    def _centre(self) -> None:
+        """Describe the people trained on: spread of codes, average neutral style."""
+        codes = self.codes.weight[self.people]
+        self.average.z_avg.copy_(codes.mean(0))
+        self.average.z_std.copy_(codes.std(0))
+        neutral = condition_vector(
+            torch.zeros(len(codes), 53), torch.zeros(len(codes), 4)
+        )
+        w = self.average.map(codes, neutral)
+        self.average.set_average(w[:, 0].mean(0))
+
+
+def _plain(config: PriorTrainConfig) -> dict[str, object]:
+    """Return the configuration as JSON gives it back."""
+    return json.loads(json.dumps(asdict(config)))
+
+
+def _first_codes(corpus: Corpus, length: int) -> nn.Embedding:
+    """Return the first codes: the standardised traits, then noise.
+
+    What the renderer knows of a person (shape weights, colours, hair style) makes
+    similar people neighbours from the start; the codes learn the rest.
+    """
+    people = int(corpus.person.max()) + 1
+    table = nn.Embedding(people, length)
+    nn.init.normal_(table.weight, std=0.3)
+    traits = torch.from_numpy(corpus.traits[:people])
+    if traits.shape[1] == 0:
+        return table
+    spread = traits.std(0, correction=0)
+    known = (traits - traits.mean(0)) / spread.clamp(min=1e-3)
+    count = min(length, known.shape[1])
+    table.weight.data[: len(known), :count] = known[:, :count].clamp(-3, 3)
+    return table

@@ -1,0 +1,103 @@
+"""The adversarial stage: who is taught by what, and what R1 asks for."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from tests.drawn import write_ball_corpus
+
+from talk3d.eg3d.adversary import Adversary, AdversaryConfig, Judged, roughness
+from talk3d.eg3d.config import GeneratorConfig
+from talk3d.eg3d.corpus import Corpus
+from talk3d.eg3d.generator import Generator
+from talk3d.eg3d.images import draw_windows, render_windows
+
+TINY = GeneratorConfig.tiny()
+CONFIG = AdversaryConfig(channels=8)
+
+
+@pytest.fixture(scope="module")
+def windows(tmp_path_factory):
+    corpus = Corpus.open(write_ball_corpus(tmp_path_factory.mktemp("c") / "corpus"))
+    return draw_windows(corpus.batch([0, 1, 4, 5]), 2, 16, chance=chance())
+
+
+@pytest.fixture
+def pair():
+    torch.manual_seed(0)
+    return Generator(TINY), Adversary(CONFIG, 16)
+
+
+def chance(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def made(generator, windows, *, known=False):
+    codes = torch.randn(4, TINY.z_dim, generator=chance())
+    w = generator.map(codes, torch.zeros(4, TINY.condition_dim))
+    planes = generator.planes(w)
+    shown = render_windows(
+        generator,
+        planes,
+        w,
+        windows,
+        size=8,
+        known=known,
+        half=False,
+        chance=chance(),
+    )
+    return Judged.made(shown, windows), planes
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_is_made_and_what_is_true_have_one_form(pair, windows, known):
+    fake, _ = made(pair[0], windows, known=known)
+    real = Judged.true(windows, fake)
+    assert fake.picture.shape == real.picture.shape == (12, 4, 16, 16)
+    assert fake.raw.shape == real.raw.shape == (12, 4, 8, 8)
+    torch.testing.assert_close((real.picture[:, 3:] + 1) / 2, windows.alpha)
+
+
+def test_the_generator_is_taught_by_a_judge_that_stays(pair, windows):
+    generator, adversary = pair
+    fake, planes = made(generator, windows)
+    before = [p.clone() for p in adversary.network.parameters()]
+    smooth = roughness(generator, planes, chance=chance())
+    (adversary.loss(fake, half=False) + smooth).backward()
+    reached = {
+        name.split(".")[0]
+        for name, parameter in generator.named_parameters()
+        if parameter.grad is not None and parameter.grad.abs().sum() > 0
+    }
+    assert reached == {"backbone", "superresolution", "decoder"}
+    assert all(p.grad is None for p in adversary.network.parameters())
+    for old, new in zip(before, adversary.network.parameters(), strict=True):
+        torch.testing.assert_close(old, new)
+
+
+def test_the_judge_learns_to_tell_without_touching_the_generator(pair, windows):
+    generator, adversary = pair
+    fake, _ = made(generator, windows)
+    real = Judged.true(windows, fake)
+    first = adversary.learn(fake, real, 1, half=False)["judge"]
+    for step in range(2, 30):
+        last = adversary.learn(fake, real, step, half=False)
+    assert last["judge"] < 0.5 * first
+    assert last["real"] > last["made_up"]
+    assert all(p.grad is None for p in generator.parameters())
+
+
+def test_r1_flattens_the_judge_at_real_pictures(pair, windows):
+    generator, _ = pair
+    slopes = []
+    for weight in (0.0, 100.0):
+        torch.manual_seed(0)
+        adversary = Adversary(replace(CONFIG, r1=weight), 16)
+        fake, _ = made(generator, windows)
+        real = Judged.true(windows, fake)
+        for _ in range(20):
+            adversary.learn(fake, real, 0, half=False)
+        picture = real.picture.clone().requires_grad_()
+        logits = adversary.network(picture, real.raw, real.camera)
+        slopes.append(torch.autograd.grad(logits.sum(), picture)[0].norm())
+    assert slopes[1] < 0.3 * slopes[0]
