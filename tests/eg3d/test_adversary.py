@@ -10,7 +10,7 @@ from talk3d.eg3d.adversary import Adversary, AdversaryConfig, Judged, roughness
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.corpus import Corpus
 from talk3d.eg3d.generator import Generator
-from talk3d.eg3d.images import draw_windows, render_windows
+from talk3d.eg3d.images import draw_windows, premultiplied, render_windows
 
 TINY = GeneratorConfig.tiny()
 CONFIG = AdversaryConfig(channels=8)
@@ -52,7 +52,7 @@ def made(generator, windows, *, known=False):
 @pytest.mark.parametrize("known", [True, False])
 def test_what_is_made_and_what_is_true_have_one_form(pair, windows, known):
     fake, _ = made(pair[0], windows, known=known)
-    real = Judged.true(windows, fake)
+    real = Judged.of(premultiplied(windows, 16), fake)
     assert fake.picture.shape == real.picture.shape == (12, 4, 16, 16)
     assert fake.raw.shape == real.raw.shape == (12, 4, 8, 8)
     torch.testing.assert_close((real.picture[:, 3:] + 1) / 2, windows.alpha)
@@ -78,7 +78,7 @@ def test_the_generator_is_taught_by_a_judge_that_stays(pair, windows):
 def test_the_judge_learns_to_tell_without_touching_the_generator(pair, windows):
     generator, adversary = pair
     fake, _ = made(generator, windows)
-    real = Judged.true(windows, fake)
+    real = Judged.of(premultiplied(windows, 16), fake)
     first = adversary.learn(fake, real, 1, half=False)["judge"]
     for step in range(2, 30):
         last = adversary.learn(fake, real, step, half=False)
@@ -94,7 +94,7 @@ def test_r1_flattens_the_judge_at_real_pictures(pair, windows):
         torch.manual_seed(0)
         adversary = Adversary(replace(CONFIG, r1=weight), 16)
         fake, _ = made(generator, windows)
-        real = Judged.true(windows, fake)
+        real = Judged.of(premultiplied(windows, 16), fake)
         for _ in range(20):
             adversary.learn(fake, real, 0, half=False)
         picture = real.picture.clone().requires_grad_()

@@ -21,7 +21,7 @@ from torch.nn import functional
 from talk3d.eg3d.corpus import CorpusBatch
 from talk3d.eg3d.discriminator import Discriminator, DiscriminatorConfig
 from talk3d.eg3d.generator import Generator
-from talk3d.eg3d.images import Shown, premultiplied
+from talk3d.eg3d.images import Shown
 from talk3d.precision import body_precision
 
 __all__ = ["Adversary", "AdversaryConfig", "Judged", "roughness"]
@@ -65,12 +65,13 @@ class Judged:
         return cls(shown.picture, shown.rendering.picture(), windows.camera)
 
     @classmethod
-    def true(cls, windows: CorpusBatch, like: "Judged") -> "Judged":
-        """Return what the corpus shows, in the sizes of another."""
-        picture = premultiplied(windows, like.picture.shape[-1])
-        size = (like.raw.shape[-1], like.raw.shape[-1])
-        raw = functional.interpolate(picture, size=size, mode="area")
-        return cls(picture, raw, windows.camera)
+    def of(cls, picture: Float[Tensor, "batch 4 h w"], like: "Judged") -> "Judged":
+        """Return true pictures in the sizes and with the cameras of made ones."""
+        sizes = (like.picture.shape[-1], like.raw.shape[-1])
+        shrunk = [
+            functional.interpolate(picture, size=size, mode="area") for size in sizes
+        ]
+        return cls(shrunk[0], shrunk[1], like.camera)
 
     def detach(self) -> "Judged":
         """Return the same without its history."""

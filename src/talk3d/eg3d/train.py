@@ -26,7 +26,12 @@ from talk3d.eg3d.adversary import Judged, roughness
 from talk3d.eg3d.condition import condition_vector
 from talk3d.eg3d.corpus import Corpus, CorpusBatch
 from talk3d.eg3d.generator import Generator
-from talk3d.eg3d.images import draw_windows, picture_losses, render_windows
+from talk3d.eg3d.images import (
+    draw_windows,
+    picture_losses,
+    premultiplied,
+    render_windows,
+)
 from talk3d.eg3d.points import point_loss, sample_points
 from talk3d.eg3d.state import PriorTrainConfig, TrainState
 from talk3d.precision import body_precision
@@ -151,7 +156,8 @@ def _objective(
     terms["adversarial"] = adversary.loss(fake, half=config.half)
     rough = roughness(generator, planes, chance=chance)
     terms["density"] = config.adversary.density * rough
-    return terms, (fake, Judged.true(windows, fake))
+    true = Judged.of(premultiplied(windows, fake.picture.shape[-1]), fake)
+    return terms, (fake, true)
 
 
 def _point_terms(
