@@ -178,7 +178,8 @@ def prior_train(
     """Train the 3D prior on a corpus; the same command goes on where it stopped.
 
     Args:
-        corpus: the corpus folder.
+        corpus: the corpus folder, or an image set in EG3D's format (folder or zip with
+            dataset.json), which the adversarial stage alone can learn from.
         out: the run folder.
         stage: points by exact depth, images, or images that should be taken for real,
             made-up people's too.
@@ -187,7 +188,7 @@ def prior_train(
         learning_rate: Adam step size.
         init: run folder or prior file whose weights a new run starts from.
     """
-    from talk3d.eg3d.corpus import Corpus
+    from talk3d.eg3d.image_set import open_pictures
     from talk3d.eg3d.presets import small
     from talk3d.eg3d.state import PriorTrainConfig, load_weights
     from talk3d.eg3d.train import train_prior
@@ -199,9 +200,10 @@ def prior_train(
         people=people,
         learning_rate=learning_rate,
     )
+    pictures = open_pictures(corpus)
     weights = None if init is None else load_weights(init)
     with Progress("interrupted; the same command goes on") as progress:
-        for metrics in train_prior(Corpus.open(corpus), out, config, init=weights):
+        for metrics in train_prior(pictures, out, config, init=weights):
             progress.report(stage, metrics["step"] / steps)
     print(f"wrote {out / 'prior.safetensors'}")
 

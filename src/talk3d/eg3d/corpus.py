@@ -63,6 +63,9 @@ class Corpus:
     traits: np.ndarray
     """What is known of each person (people x numbers), by person index."""
 
+    labelled = True
+    """Whether depth, parts and expressions are known."""
+
     @classmethod
     def open(cls, path: Path) -> "Corpus":
         """Open a corpus folder.

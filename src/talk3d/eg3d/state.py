@@ -18,6 +18,7 @@ from talk3d.eg3d.condition import condition_vector
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.corpus import Corpus
 from talk3d.eg3d.generator import Generator, load_generator, save_generator
+from talk3d.eg3d.image_set import ImageSet
 from talk3d.eg3d.stylegan2 import Linear
 
 __all__ = [
@@ -133,7 +134,7 @@ class TrainState:
     def start(
         cls,
         config: PriorTrainConfig,
-        corpus: Corpus,
+        corpus: Corpus | ImageSet,
         people: list[int],
         *,
         init: dict[str, Tensor] | None,
@@ -258,7 +259,7 @@ def _plain(config: PriorTrainConfig) -> dict[str, object]:
     return json.loads(json.dumps(asdict(config)))
 
 
-def _first_codes(corpus: Corpus, length: int) -> nn.Embedding:
+def _first_codes(corpus: Corpus | ImageSet, length: int) -> nn.Embedding:
     """Return the first codes: the standardised traits, then noise.
 
     What the renderer knows of a person (shape weights, colours, hair style) makes

@@ -26,6 +26,7 @@ from talk3d.eg3d.adversary import Judged, roughness
 from talk3d.eg3d.condition import condition_vector
 from talk3d.eg3d.corpus import Corpus, CorpusBatch
 from talk3d.eg3d.generator import Generator
+from talk3d.eg3d.image_set import ImageSet
 from talk3d.eg3d.images import (
     draw_windows,
     picture_losses,
@@ -49,7 +50,7 @@ _CODE_WEIGHT = 1e-4
 
 
 def train_prior(
-    corpus: Corpus,
+    corpus: Corpus | ImageSet,
     run: Path,
     config: PriorTrainConfig,
     *,
@@ -58,16 +59,23 @@ def train_prior(
     """Train, yielding the metrics of every step.
 
     Args:
-        corpus: labelled pictures.
+        corpus: pictures; without depth only the adversarial stage can be trained.
         run: folder of the run; a run that stopped goes on from its last checkpoint.
         config: how to train.
         init: weights of a generator (and optionally ``codes``) to start from when
             the run is new.
 
     Raises:
-        ValueError: if the run was started with another configuration.
+        ValueError: if the run was started with another configuration, or the stage
+            needs more than is known of the pictures.
         FloatingPointError: if a loss is not finite.
     """
+    if not corpus.labelled and config.stage != "adversarial":
+        message = (
+            f"the pictures in {corpus.path} have no depth, which the stage"
+            f" {config.stage} needs: use the stage adversarial"
+        )
+        raise ValueError(message)
     run.mkdir(parents=True, exist_ok=True)
     people = _people_of(corpus, config)
     trained = [int(corpus.person[images[0]]) for images in people]
@@ -85,7 +93,10 @@ def train_prior(
             started = time.perf_counter()
             batch = coming.result()
             coming = loader.submit(load, state.step + 1)
-            metrics = _step(state, batch, config)
+            made_up = config.stage == "adversarial" and (
+                not corpus.labelled or state.step % 2 == 1
+            )
+            metrics = _step(state, batch, config, made_up=made_up)
             state.seconds += time.perf_counter() - started
             metrics |= {"step": float(state.step), "seconds": state.seconds}
             log.write(json.dumps(metrics) + "\n")
@@ -100,11 +111,11 @@ def _seed(config: PriorTrainConfig, step: int) -> int:
 
 
 def _step(
-    state: TrainState, batch: CorpusBatch, config: PriorTrainConfig
+    state: TrainState, batch: CorpusBatch, config: PriorTrainConfig, *, made_up: bool
 ) -> dict[str, float]:
     chance = torch.Generator().manual_seed(_seed(config, state.step) + 500_000_000)
     _set_rates(state.optimiser, config, state.step)
-    terms, judged = _objective(state, batch, config, chance)
+    terms, judged = _objective(state, batch, config, chance, made_up=made_up)
     for name, value in terms.items():
         if not torch.isfinite(value):
             message = f"the loss term {name} is {value.item()} at step {state.step}"
@@ -124,10 +135,11 @@ def _objective(
     batch: CorpusBatch,
     config: PriorTrainConfig,
     chance: torch.Generator,
+    *,
+    made_up: bool,
 ) -> tuple[dict[str, Tensor], tuple[Judged, Judged] | None]:
     """Return the loss terms, and what is to be judged: made and true."""
     generator, adversary = state.generator, state.adversary
-    made_up = adversary is not None and state.step % 2 == 1
     people = batch.person
     code = state.made_up(len(people), chance) if made_up else state.codes(people)
     with body_precision(config.half):
@@ -175,7 +187,7 @@ def _point_terms(
     return {"colour": error, "occupancy": _OCCUPANCY_WEIGHT * entropy}
 
 
-def _people_of(corpus: Corpus, config: PriorTrainConfig) -> list[list[int]]:
+def _people_of(corpus: Corpus | ImageSet, config: PriorTrainConfig) -> list[list[int]]:
     images: dict[int, list[int]] = {}
     for index, person in enumerate(corpus.person.tolist()):
         images.setdefault(person, []).append(index)
@@ -193,7 +205,10 @@ def _people_of(corpus: Corpus, config: PriorTrainConfig) -> list[list[int]]:
 def _draw_pairs(
     people: list[list[int]], count: int, *, generator: torch.Generator
 ) -> list[int]:
-    """Draw two pictures each of ``count`` people."""
+    """Draw two pictures each of ``count`` people, or one of twice as many."""
+    if all(len(images) == 1 for images in people):
+        chosen = torch.randint(len(people), (2 * count,), generator=generator)
+        return [people[person][0] for person in chosen.tolist()]
     chosen = torch.randint(len(people), (count,), generator=generator).tolist()
     indices = []
     for person in chosen:

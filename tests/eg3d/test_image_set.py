@@ -1,0 +1,105 @@
+"""EG3D-format image sets: read as they are, refused when they are not."""
+
+import json
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.drawn import ball
+
+from talk3d.camera import orbit_label
+from talk3d.eg3d.config import GeneratorConfig
+from talk3d.eg3d.generator import load_generator
+from talk3d.eg3d.image_set import ImageSet, open_pictures
+from talk3d.eg3d.state import PriorTrainConfig
+from talk3d.eg3d.train import train_prior
+
+CONFIG = PriorTrainConfig(
+    generator=GeneratorConfig.tiny(),
+    stage="adversarial",
+    steps=4,
+    people=1,
+    times=1,
+    held_out=1,
+    checkpoint_steps=2,
+    half=False,
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path, labels = tmp_path / "set", []
+    (path / "00000").mkdir(parents=True)
+    for index in range(5):
+        label = orbit_label(0.2 * index - 0.4, 0.0)
+        name = f"00000/img{index}.png"
+        Image.fromarray(ball(label, 32, (0.9, 0.6, 0.2 * index))[0][..., :3]).save(
+            path / name
+        )
+        labels.append([name, label.tolist()])
+    (path / "dataset.json").write_text(json.dumps({"labels": labels}))
+    return path
+
+
+def test_pictures_and_cameras_are_those_of_the_files(folder):
+    pictures = open_pictures(folder)
+    batch = pictures.batch([3, 0])
+    with Image.open(folder / "00000" / "img3.png") as image:
+        truth = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    torch.testing.assert_close((batch.colour[0] + 1) * 127.5, truth.float())
+    torch.testing.assert_close(batch.camera[0], orbit_label(0.2, 0.0))
+    assert batch.person.tolist() == [3, 0]
+    assert (batch.alpha == 1).all()
+
+
+def test_a_zip_file_reads_like_its_folder(folder, tmp_path):
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            archive.write(file, str(file.relative_to(folder)))
+    packed, plain = open_pictures(tmp_path / "set.zip"), open_pictures(folder)
+    torch.testing.assert_close(packed.batch([1, 2]).colour, plain.batch([1, 2]).colour)
+    torch.testing.assert_close(packed.cameras, plain.cameras)
+
+
+def test_the_adversarial_stage_learns_from_pictures_alone(folder, tmp_path):
+    metrics = list(train_prior(open_pictures(folder), tmp_path / "run", CONFIG))
+    assert all("adversarial" in row and "colour" not in row for row in metrics)
+    assert load_generator(tmp_path / "run" / "prior.safetensors").z_std.min() > 0
+
+
+def test_stages_that_need_depth_refuse_pictures_alone(folder, tmp_path):
+    config = replace(CONFIG, stage="images")
+    with pytest.raises(ValueError, match=r"no depth.*use the stage adversarial"):
+        next(train_prior(open_pictures(folder), tmp_path / "run", config))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ("[]", "does not list pictures"),
+        ('{"labels": [["00000/img0.png", [1, 2]]]}', "give 25 numbers"),
+        ('{"labels": [["../x.png", %s]]}' % ([0.0] * 25), "lies outside"),
+        ('{"labels": [["00000/no.png", %s]]}' % ([0.0] * 25), "missing or damaged"),
+        ('{"labels": null}', "does not list pictures"),
+    ],
+)
+def test_damaged_labels_are_named(folder, labels, words):
+    (folder / "dataset.json").write_text(labels)
+    with pytest.raises(ValueError, match=words):
+        ImageSet.open(folder)
+
+
+def test_pictures_of_several_sizes_are_refused(folder):
+    Image.new("RGB", (16, 32)).save(folder / "00000" / "img2.png")
+    pictures = ImageSet.open(folder)
+    with pytest.raises(ValueError, match=r"img2\.png.*16 x 32 pixels, others 32 x 32"):
+        pictures.batch([0, 2])
+
+
+def test_a_folder_without_labels_is_taken_for_a_corpus(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no corpus folder"):
+        open_pictures(tmp_path)
