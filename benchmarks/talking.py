@@ -21,6 +21,7 @@ over all people named.
 """
 
 import argparse
+import functools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -36,7 +37,7 @@ from torch import Tensor
 from talk3d.animator.model import DrivingBatch
 from talk3d.animator.moving import Moving
 from talk3d.animator.train import AnimatorTrainConfig
-from talk3d.avatar import load_avatar
+from talk3d.avatar import Avatar, load_avatar
 from talk3d.benchmark.ours import shortened, unlearned
 from talk3d.benchmark.score import over_grey
 from talk3d.camera import project
@@ -180,6 +181,11 @@ def _fitted(folder: Path, row: str, prior: Path, *, effort: float) -> _Fit:
     return _Fit(still, talking)
 
 
+@functools.lru_cache(maxsize=2)
+def _opened(avatar: Path) -> Avatar:
+    return load_avatar(avatar)
+
+
 def _quiet(stage: str, part: float) -> None:
     del stage, part
 
@@ -269,7 +275,7 @@ def _spoken(
     talk: _Talk, avatar: Path, cameras: np.ndarray, frames: range | np.ndarray
 ) -> Iterator[np.ndarray]:
     """Yield straight RGBA pictures of the avatar told the sound."""
-    loaded, subject = load_avatar(avatar), talk.subject
+    loaded, subject = _opened(avatar), talk.subject
     index = torch.tensor(list(frames) or list(range(subject.frames)))
     driving = _driving(talk, loaded.voice, loaded.space, index)
     necks = torch.from_numpy(subject.arrays["neck"])[index]
@@ -286,7 +292,7 @@ def _driving(talk: _Talk, voice, space, index: Tensor) -> DrivingBatch:  # noqa:
 
 def _side(talk: _Talk, yaw: int, fit: _Fit, name: str) -> list[dict[str, float]]:
     """Score the pictures of one side."""
-    seen, avatar = talk.view(yaw), load_avatar(fit.talking)
+    seen, avatar = talk.view(yaw), _opened(fit.talking)
     subject, frames = talk.subject, torch.from_numpy(seen["frames"])
     driving = _driving(talk, avatar.voice, avatar.space, frames)
     person = avatar.person

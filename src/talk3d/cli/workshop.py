@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from talk3d.cli.avatars import info
 from talk3d.cli.progress import Progress
 
 __all__ = ["GROUPS"]
@@ -250,6 +251,11 @@ GROUPS = {
         "face-shape": synth_face_shape,
     },
     "speech": {"train": speech_train},
-    "prior": {"train": prior_train, "import": prior_import, "sample": prior_sample},
+    "prior": {
+        "train": prior_train,
+        "import": prior_import,
+        "sample": prior_sample,
+        "info": info,
+    },
 }
 """By group and name."""
