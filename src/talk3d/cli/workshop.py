@@ -174,6 +174,7 @@ def prior_train(
     steps: int = 4000,
     people: int = 2,
     learning_rate: float = 2e-3,
+    texture: float = 0.5,
     init: Path | None = None,
 ) -> None:
     """Train the 3D prior on a corpus; the same command goes on where it stopped.
@@ -187,6 +188,7 @@ def prior_train(
         steps: length of the run.
         people: people per step, two pictures each.
         learning_rate: Adam step size.
+        texture: weight of the local strength of detail in pictures.
         init: run folder or prior file whose weights a new run starts from.
     """
     from talk3d.eg3d.image_set import open_pictures
@@ -200,6 +202,7 @@ def prior_train(
         steps=steps,
         people=people,
         learning_rate=learning_rate,
+        texture=texture,
     )
     pictures = open_pictures(corpus)
     weights = None if init is None else load_weights(init)

@@ -47,7 +47,6 @@ _SPREAD = 8
 _BEFORE, _BEHIND = 0.04, 0.06
 _EYES, _MOUTH = (5,), (2, 3, 4)
 _FEATURE_WEIGHT = 4.0
-_TEXTURE_WEIGHT = 0.5
 _DEPTH_WEIGHT = 5.0
 _PICTURES = ("colour", "alpha", "depth", "part")
 
@@ -164,11 +163,18 @@ def render_windows(
     return Shown(picture.float(), rendering)
 
 
-def picture_losses(shown: Shown, windows: CorpusBatch) -> dict[str, Float[Tensor, ""]]:
+def picture_losses(
+    shown: Shown, windows: CorpusBatch, *, texture: float
+) -> dict[str, Float[Tensor, ""]]:
     """Compare colour, alpha, depth, detail and its local strength.
 
     Pictures are compared premultiplied, so nothing is asked where nothing is seen.
     Depth is compared where a pixel's whole area lies on one surface.
+
+    Args:
+        shown: rendered windows.
+        windows: what they should be.
+        texture: weight of the local strength of detail.
     """
     image, raw = shown.picture, shown.rendering.picture()
     truth = premultiplied(windows, image.shape[-1])
@@ -183,7 +189,7 @@ def picture_losses(shown: Shown, windows: CorpusBatch) -> dict[str, Float[Tensor
         "depth": _DEPTH_WEIGHT * depth_loss(shown.rendering.depth, windows.depth),
         "colour": weighted_l1(image, truth, weight),
         "detail": laplacian_loss(image[:, :3], truth[:, :3], weight),
-        "texture": _TEXTURE_WEIGHT * texture_loss(image[:, :3], truth[:, :3], weight),
+        "texture": texture * texture_loss(image[:, :3], truth[:, :3], weight),
     }
 
 

@@ -48,6 +48,8 @@ class PriorTrainConfig:
     """Pixels per picture in the point stage."""
     times: int = 4
     """Side of a picture over that of the windows that the other stages render."""
+    texture: float = 0.5
+    """Weight of the local strength of detail in pictures."""
     learning_rate: float = 2e-3
     """Adam step size of the network and of the identity codes."""
     held_out: int = 20

@@ -161,7 +161,7 @@ def _objective(
         chance=chance,
     )
     if not made_up:
-        terms |= picture_losses(shown, windows)
+        terms |= picture_losses(shown, windows, texture=config.texture)
     if adversary is None:
         return terms, None
     fake = Judged.made(shown, windows)
