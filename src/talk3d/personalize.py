@@ -8,8 +8,8 @@ frames, first to the small raw picture, then to the final one, while the geometr
 colour of unseen sides are held to what the inverted prior says. The identity's planes
 gain most of their sharpness later, while the animator is trained.
 
-Symbols: ``z`` identity code, ``offset`` W+ offset, ``w`` style vectors, ``planes``
-tri-planes.
+Symbols: ``z`` identity code, ``draws`` the normal numbers behind it, ``offset`` W+
+offset, ``w`` style vectors, ``planes`` tri-planes.
 """
 
 import copy
@@ -85,6 +85,7 @@ class _Run:
     person: Person
     anchor: Generator
     optimiser: torch.optim.Adam
+    draws: Tensor
     guard: Guard | None = None
     stage: int = 0
     step: int = 0
@@ -142,7 +143,7 @@ def _start(prior: Path, config: PersonalizeConfig, store: FrameStore) -> _Run:
     person = average_person(copy.deepcopy(anchor))
     person.drive = Drive.fitted(*store.expressions(), anchor.config.w_dim)
     unset = torch.optim.Adam([torch.zeros(1)])
-    run = _Run(person, anchor, unset)
+    run = _Run(person, anchor, unset, torch.zeros_like(person.z))
     _enter(run, 0, config)
     return run
 
@@ -151,14 +152,15 @@ def _enter(run: _Run, stage: int, config: PersonalizeConfig) -> None:
     """Begin a stage: what is learned, and its optimiser."""
     run.stage, run.step = stage, 0
     person, inverting = run.person, stage == 0
-    person.z.requires_grad_(inverting)
+    person.z = person.z.detach()
+    run.draws.requires_grad_(inverting)
     person.offset.requires_grad_(inverting)
     for tensor in (person.detail, person.drive.expression, person.drive.style):
         tensor.requires_grad_(not inverting)
     person.generator.requires_grad_(not inverting)
     if inverting:
         rate = config.code_learning_rate
-        groups = [([person.z], rate), ([person.offset], rate / 10)]
+        groups = [([run.draws], rate), ([person.offset], rate / 10)]
     else:
         others, linear = parameter_groups(person.generator)
         rate = config.learning_rate
@@ -185,11 +187,12 @@ def _invert_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> Non
     """Move code and offset by Adam on raw pictures."""
     chance = _chance(config, run)
     batch = store.draw(config.invert_frames, generator=chance)
+    run.person.z = run.person.generator.codes(run.draws)
     view = _render(run.person, batch, config, chance)
     terms = {
         "raw": raw_error(view.rendering.picture(), batch),
         "depth": face_depth_error(view.rendering.depth, batch),
-        "prior": 1e-3 * _code_energy(run.person),
+        "prior": 1e-3 * run.draws.square().mean(),
         "offset": 0.05 * run.person.offset.square().mean(),
     }
     _descend(run, terms)
@@ -279,11 +282,6 @@ def _guard(run: _Run, store: FrameStore) -> Guard:
     )
 
 
-def _code_energy(person: Person) -> Tensor:
-    spread = (person.z - person.generator.z_avg) / person.generator.z_std
-    return spread.square().mean()
-
-
 def _descend(run: _Run, terms: dict[str, Tensor]) -> None:
     stage = _STAGES[run.stage]
     for name, value in terms.items():
@@ -310,6 +308,7 @@ def _save(run: _Run, path: Path) -> None:
                 "stage": run.stage,
                 "step": run.step,
                 "person": person_state(run.person),
+                "draws": run.draws.detach(),
                 "optimiser": run.optimiser.state_dict(),
             },
             temporary,
@@ -319,6 +318,7 @@ def _save(run: _Run, path: Path) -> None:
 def _restore(run: _Run, path: Path, config: PersonalizeConfig) -> None:
     saved = torch.load(path, weights_only=True)
     run.person = person_from_state(asdict(run.anchor.config), saved["person"])
+    run.draws = saved["draws"]
     _enter(run, saved["stage"], config)
     run.step = saved["step"]
     run.optimiser.load_state_dict(saved["optimiser"])

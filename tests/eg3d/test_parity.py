@@ -47,7 +47,7 @@ def generator(eg3d_small):
     with torch.random.fork_rng():
         generator = Generator(config)
     missing, unexpected = generator.load_state_dict(state, strict=False)
-    assert (missing, unexpected) == (["z_avg", "z_std"], [])
+    assert (missing, unexpected) == (["z_avg", "z_spread"], [])
     return generator.requires_grad_(requires_grad=False)
 
 

@@ -16,12 +16,25 @@ def make_generator() -> Generator:
 
 def test_codes_are_spread_as_the_people_trained_on():
     generator = make_generator()
-    generator.z_avg.fill_(2.0)
-    generator.z_std.fill_(0.5)
-    codes = draw_codes(generator, range(200))
-    assert abs(codes.mean() - 2.0) < 0.05
-    assert abs(codes.std() - 0.5) < 0.05
+    chance = torch.Generator().manual_seed(0)
+    mixed = torch.randn(16, 16, generator=chance)
+    people = 2 + torch.randn(300, 16, generator=chance) @ mixed
+    generator.set_spread(people)
+    codes = draw_codes(generator, range(3000))
+    deviation = people.std(0)
+    assert ((codes.mean(0) - people.mean(0)).abs() < 0.1 * deviation).all()
+    wanted, found = torch.corrcoef(people.T), torch.corrcoef(codes.T)
+    assert wanted.triu(1).abs().max() > 0.5
+    torch.testing.assert_close(found, wanted, atol=0.08, rtol=0)
     torch.testing.assert_close(draw_codes(generator, [7])[0], codes[7])
+
+
+def test_files_that_know_no_covariance_are_read():
+    generator = make_generator()
+    state = dict(generator.state_dict())
+    del state["z_spread"]
+    generator.load_state_dict(state | {"z_std": torch.full((16,), 0.5)})
+    torch.testing.assert_close(generator.z_spread, 0.5 * torch.eye(16))
 
 
 def test_a_sheet_has_a_row_per_person_and_a_column_per_view():

@@ -27,7 +27,7 @@ _LICENCE = (
     " non-commercial"
 )
 _UNUSED = ("dataset_label_std",)
-_OWN = ("z_avg", "z_std")
+_OWN = ("z_avg", "z_spread")
 _SUPERRES: dict[str, dict[str, Any]] = {
     "SuperresolutionHybrid8XDC": {
         "input_size": 128,
@@ -91,7 +91,7 @@ def import_official(
     with torch.random.fork_rng():
         expected = Generator(config).state_dict()
     _check_names(network.state, expected)
-    own = {"z_avg": torch.zeros(config.z_dim), "z_std": torch.ones(config.z_dim)}
+    own = {name: expected[name] for name in _OWN}
     save_model(
         out,
         network.state | own,

@@ -93,8 +93,9 @@ class Generator(nn.Module):
         )
         self.z_avg: Tensor
         self.register_buffer("z_avg", torch.zeros(config.z_dim))
-        self.z_std: Tensor
-        self.register_buffer("z_std", torch.ones(config.z_dim))
+        self.z_spread: Tensor
+        self.register_buffer("z_spread", torch.eye(config.z_dim))
+        self.register_load_state_dict_pre_hook(_with_spread)
 
     @property
     def num_layers(self) -> int:
@@ -134,6 +135,21 @@ class Generator(nn.Module):
             w = self.backbone.mapping(z, scaled)
             w = self.backbone.mapping.w_avg.lerp(w, truncation)
         return w[:, None].expand(-1, self.config.num_layers, -1)
+
+    def codes(self, draws: Float[Tensor, "batch z"]) -> Float[Tensor, "batch z"]:
+        """Return identity codes, spread as those of the people trained on.
+
+        Args:
+            draws: standard normal numbers; 0 is the average.
+        """
+        return self.z_avg + draws @ self.z_spread.T
+
+    @torch.no_grad()
+    def set_spread(self, codes: Float[Tensor, "people z"]) -> None:
+        """Set mean and covariance of the codes that ``codes`` returns."""
+        self.z_avg.copy_(codes.mean(0))
+        power, directions = torch.linalg.eigh(torch.cov(codes.T))
+        self.z_spread.copy_(directions * power.clamp(min=0).sqrt())
 
     @torch.no_grad()
     def set_average(self, w: Float[Tensor, " w"]) -> None:
@@ -335,6 +351,15 @@ class Generator(nn.Module):
         else:
             near, far = (torch.full_like(origins[..., 0], t) for t in rules.interval)
         return Rays(origins, directions, near, far)
+
+
+def _with_spread(
+    module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object
+) -> None:
+    """Read files that know the spread of each number of a code alone."""
+    del module
+    if prefix + "z_std" in state:
+        state[prefix + "z_spread"] = torch.diag(state.pop(prefix + "z_std"))
 
 
 def _squared(features: Tensor, depth: Tensor, alpha: Tensor) -> Rendering:

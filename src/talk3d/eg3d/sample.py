@@ -29,7 +29,7 @@ def draw_codes(generator: Generator, seeds: Sequence[int]) -> Float[Tensor, "peo
         torch.randn(size, generator=torch.Generator().manual_seed(seed))
         for seed in seeds
     ]
-    return generator.z_avg + generator.z_std * torch.stack(draws)
+    return generator.codes(torch.stack(draws))
 
 
 @torch.inference_mode()

@@ -240,15 +240,15 @@ class TrainState:
     def made_up(self, count: int, chance: torch.Generator) -> Tensor:
         """Draw identity codes as those of the people trained on are spread."""
         known = self.codes.weight[self.people]
-        draws = torch.randn(count, known.shape[1], generator=chance)
-        return known.mean(0) + known.std(0) * draws
+        mean = known.mean(0)
+        draws = torch.randn(count, len(known), generator=chance)
+        return mean + draws @ (known - mean) / max(len(known) - 1, 1) ** 0.5
 
     @torch.no_grad()
     def _centre(self) -> None:
         """Describe the people trained on: spread of codes, average neutral style."""
         codes = self.codes.weight[self.people]
-        self.average.z_avg.copy_(codes.mean(0))
-        self.average.z_std.copy_(codes.std(0))
+        self.average.set_spread(codes)
         neutral = condition_vector(
             torch.zeros(len(codes), 53), torch.zeros(len(codes), 4)
         )
