@@ -222,7 +222,6 @@ def _tune_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> None:
         result = generator.upsample(view.rendering, view.w, patch=True)
     raw = view.rendering.picture()
     terms = picture_terms(result, raw, batch, texture=config.texture)
-    terms["depth"] = face_depth_error(view.rendering.depth, batch)
     terms["guard"] = _strayed(run, config, chance)
     _descend(run, terms)
 

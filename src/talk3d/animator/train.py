@@ -30,7 +30,7 @@ from talk3d.dataset import Subject
 from talk3d.frames import FrameStore, driving_signals
 from talk3d.guard import GUARD_POINTS, Guard
 from talk3d.lips import lip_space, seen_lips
-from talk3d.objective import face_depth_error, picture_terms
+from talk3d.objective import picture_terms
 from talk3d.pace import paces
 from talk3d.person import Person, enlarged
 from talk3d.precision import body_precision
@@ -218,7 +218,6 @@ def _step(
         result = generator.upsample(rendering, w, patch=True)
     raw = rendering.picture()
     terms = picture_terms(result, raw, batch, texture=config.texture)
-    terms["depth"] = face_depth_error(rendering.depth, batch)
     strayed = run.guard.loss(generator, run.identity(), GUARD_POINTS, chance=chance)
     terms["guard"] = config.guard * strayed
     _descend(run, terms)
