@@ -19,7 +19,7 @@ from PIL import Image
 
 from talk3d.camera import orbit_label, project
 from talk3d.demo import shipped
-from talk3d.eg3d.generator import load_generator
+from talk3d.eg3d.files import load_generator
 from talk3d.eg3d.sample import SHEET_YAWS, draw_codes, sample_sheet
 from talk3d.evaluate.metrics import detail_power
 from talk3d.evaluate.regions import box_mask, eye_boxes, mouth_box

@@ -17,7 +17,8 @@ import torch
 from talk3d.avatar import load_avatar
 from talk3d.camera import orbit_label
 from talk3d.eg3d.depths import Sampling
-from talk3d.eg3d.generator import Generator, Rendering, load_generator
+from talk3d.eg3d.files import load_generator
+from talk3d.eg3d.generator import Generator, Rendering
 from talk3d.person import Person, average_person
 
 YAWS = (0, 30, 60)

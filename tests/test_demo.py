@@ -6,7 +6,7 @@ import torch
 
 from talk3d.avatar import View, load_avatar
 from talk3d.demo import shipped
-from talk3d.eg3d.generator import load_generator
+from talk3d.eg3d.files import load_generator
 from talk3d.eg3d.presets import small
 
 

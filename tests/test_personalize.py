@@ -7,7 +7,8 @@ import torch
 from tests.drawn import write_ball_subject
 
 from talk3d.eg3d.config import GeneratorConfig
-from talk3d.eg3d.generator import Generator, save_generator
+from talk3d.eg3d.files import save_generator
+from talk3d.eg3d.generator import Generator
 from talk3d.frames import FrameStore
 from talk3d.person import load_person, person_state, save_person
 from talk3d.personalize import PersonalizeConfig, personalize

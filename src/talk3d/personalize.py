@@ -24,7 +24,8 @@ from torch import Tensor
 
 from talk3d.checkpoint import write_atomically
 from talk3d.dataset import Subject
-from talk3d.eg3d.generator import Generator, Rendering, load_generator
+from talk3d.eg3d.files import load_generator
+from talk3d.eg3d.generator import Generator, Rendering
 from talk3d.eg3d.state import parameter_groups
 from talk3d.eg3d.train import LINEAR_RATE
 from talk3d.frames import FrameBatch, FrameStore

@@ -7,7 +7,8 @@ from tests.benchmark.turning import turning_task
 
 from talk3d.benchmark.ours import draw_person, fit_person, shortened, unlearned
 from talk3d.eg3d.config import GeneratorConfig
-from talk3d.eg3d.generator import Generator, load_generator, save_generator
+from talk3d.eg3d.files import load_generator, save_generator
+from talk3d.eg3d.generator import Generator
 from talk3d.personalize import PersonalizeConfig
 
 

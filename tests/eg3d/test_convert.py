@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from talk3d import checkpoint
 from talk3d.eg3d import convert, official
-from talk3d.eg3d.generator import load_generator
+from talk3d.eg3d.files import load_generator
 from talk3d.eg3d.volume import PLANE_AXES
 
 

@@ -11,12 +11,8 @@ from talk3d.camera import camera_rays, orbit_label
 from talk3d.eg3d import volume
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.depths import Sampling
-from talk3d.eg3d.generator import (
-    Generator,
-    Rendering,
-    load_generator,
-    save_generator,
-)
+from talk3d.eg3d.files import load_generator, save_generator
+from talk3d.eg3d.generator import Generator, Rendering
 from talk3d.eg3d.presets import ffhq512, small
 from talk3d.eg3d.superres import SuperResolutionConfig
 

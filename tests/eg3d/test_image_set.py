@@ -12,7 +12,7 @@ from tests.drawn import ball
 
 from talk3d.camera import orbit_label
 from talk3d.eg3d.config import GeneratorConfig
-from talk3d.eg3d.generator import load_generator
+from talk3d.eg3d.files import load_generator
 from talk3d.eg3d.image_set import ImageSet, open_pictures
 from talk3d.eg3d.state import PriorTrainConfig
 from talk3d.eg3d.train import train_prior

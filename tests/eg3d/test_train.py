@@ -8,7 +8,7 @@ from tests.drawn import write_ball_corpus
 
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.corpus import Corpus
-from talk3d.eg3d.generator import load_generator
+from talk3d.eg3d.files import load_generator
 from talk3d.eg3d.state import PriorTrainConfig, load_weights
 from talk3d.eg3d.train import train_prior
 

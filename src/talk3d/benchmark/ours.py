@@ -20,7 +20,8 @@ from PIL import Image
 from torch import Tensor
 
 from talk3d.benchmark.task import Task
-from talk3d.eg3d.generator import Generator, load_generator, save_generator
+from talk3d.eg3d.files import load_generator, save_generator
+from talk3d.eg3d.generator import Generator
 from talk3d.lips import face_signals
 from talk3d.person import Person, load_person
 from talk3d.personalize import PersonalizeConfig

@@ -223,7 +223,7 @@ def prior_sample(
         seeds: first and last seed, one person each.
         truncation: 1 draws as widely as the people trained on, 0 the average.
     """
-    from talk3d.eg3d.generator import load_generator
+    from talk3d.eg3d.files import load_generator
     from talk3d.eg3d.sample import draw_codes, sample_sheet
     from talk3d.trust.pictures import avatar_stamp, write_picture
 

@@ -12,16 +12,13 @@ Module names follow the published EG3D checkpoints. Convolutions run in the dtyp
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from talk3d.camera import camera_rays
-from talk3d.checkpoint import half_precision, load_model, save_model
 from talk3d.eg3d import volume
 from talk3d.eg3d.backbone import Backbone, Decoder, Synthesis
 from talk3d.eg3d.config import GeneratorConfig
@@ -32,15 +29,9 @@ from talk3d.eg3d.superres import SuperResolution
 from talk3d.eg3d.triplane import sample_planes
 from talk3d.neck import rest_points
 
-__all__ = [
-    "Generator",
-    "Rendering",
-    "load_generator",
-    "save_generator",
-]
+__all__ = ["Generator", "Rendering"]
 
 _OUTSIDE = -30.0
-_TRAINING_KEYS = ("dataset_label_std",)
 
 
 @dataclass(frozen=True)
@@ -369,61 +360,4 @@ def _squared(features: Tensor, depth: Tensor, alpha: Tensor) -> Rendering:
         features=features.transpose(1, 2).unflatten(2, square),
         depth=depth[:, None].unflatten(2, square),
         alpha=alpha[:, None].unflatten(2, square),
-    )
-
-
-def load_generator(path: Path, *, kind: str = "prior") -> Generator:
-    """Read a generator file: float32, evaluation mode, no gradients asked for.
-
-    Args:
-        path: file written by ``save_generator``, training or the importer.
-        kind: ``prior`` or, when tuned to one person, ``generator``.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is damaged, of another kind, or does not fit.
-    """
-    checkpoint = load_model(path, kind=kind)
-    with torch.random.fork_rng():
-        generator = Generator(GeneratorConfig.from_json(checkpoint.config))
-    state = {
-        name: value.float()
-        for name, value in checkpoint.state.items()
-        if name not in _TRAINING_KEYS
-    }
-    try:
-        generator.load_state_dict(state)
-    except RuntimeError as error:
-        message = f"the weights in {path} do not fit its configuration: {error}"
-        raise ValueError(message) from error
-    return generator.eval().requires_grad_(requires_grad=False)
-
-
-def save_generator(
-    path: Path,
-    generator: Generator,
-    *,
-    kind: str = "prior",
-    step: int = 0,
-    parents: dict[str, str] | None = None,
-    extra: dict[str, Any] | None = None,
-) -> None:
-    """Write a generator file in float16.
-
-    Args:
-        path: destination.
-        generator: the network.
-        kind: ``prior`` or, when tuned to one person, ``generator``.
-        step: training steps behind the weights.
-        parents: sha256 of the files it was made from, by role.
-        extra: further JSON-serialisable data.
-    """
-    save_model(
-        path,
-        half_precision(generator.state_dict()),
-        kind=kind,
-        config=asdict(generator.config),
-        step=step,
-        parents=parents,
-        extra=extra,
     )

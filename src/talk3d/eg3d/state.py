@@ -17,7 +17,8 @@ from talk3d.eg3d.adversary import Adversary, AdversaryConfig
 from talk3d.eg3d.condition import condition_vector
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.corpus import Corpus
-from talk3d.eg3d.generator import Generator, load_generator, save_generator
+from talk3d.eg3d.files import load_generator, save_generator
+from talk3d.eg3d.generator import Generator
 from talk3d.eg3d.image_set import ImageSet
 from talk3d.eg3d.stylegan2 import Linear
 
@@ -182,7 +183,7 @@ class TrainState:
         differing = [
             name
             for name, value in _plain(config).items()
-            if saved["config"].get(name, value) != value
+            if saved["config"].get(name) != value
         ]
         if differing:
             message = (
