@@ -9,7 +9,7 @@ from tests.drawn import write_ball_corpus
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.corpus import Corpus
 from talk3d.eg3d.files import load_generator
-from talk3d.eg3d.state import PriorTrainConfig, load_weights
+from talk3d.eg3d.state import PriorTrainConfig, TrainState, load_weights
 from talk3d.eg3d.train import train_prior
 
 CONFIG = PriorTrainConfig(
@@ -76,6 +76,17 @@ def test_a_prior_file_starts_a_run(corpus, tmp_path):
         torch.testing.assert_close(from_run[name], value, atol=1e-3, rtol=1e-3)
     again = train_prior(corpus, tmp_path / "again", CONFIG, init=from_file)
     assert next(again)["step"] == 1
+
+
+def test_the_judge_of_a_run_goes_on_in_the_next(corpus, tmp_path):
+    config = replace(CONFIG, stage="adversarial")
+    list(train_prior(corpus, tmp_path / "run", config))
+    init = load_weights(tmp_path / "run")
+    state = TrainState.start(config, corpus, [0, 1], init=init)
+    judge = state.adversary.network.state_dict()
+    assert judge
+    for name, value in judge.items():
+        torch.testing.assert_close(value, init[f"judge.{name}"], atol=0, rtol=0)
 
 
 def test_another_configuration_does_not_continue_a_run(corpus, tmp_path):

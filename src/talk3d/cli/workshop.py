@@ -172,12 +172,14 @@ def prior_train(
     out: Out,
     stage: Literal["points", "images", "adversarial"] = "points",
     steps: int = 4000,
-    people: int = 2,
+    shares: int | None = None,
     learning_rate: float = 2e-3,
     texture: float = 0.5,
     init: Path | None = None,
 ) -> None:
     """Train the 3D prior on a corpus; the same command goes on where it stopped.
+
+    Several processes: torchrun --nproc-per-node 2 --no-python talk3d prior train ...
 
     Args:
         corpus: the corpus folder, or an image set in EG3D's format (folder or zip with
@@ -186,7 +188,9 @@ def prior_train(
         stage: points by exact depth, images, or images that should be taken for real,
             made-up people's too.
         steps: length of the run.
-        people: people per step, two pictures each.
+        shares: parts of a step, of two people with two pictures each, whose mean
+            gradient is followed: a multiple of the number of processes, which is
+            what it is if not given.
         learning_rate: Adam step size.
         texture: weight of the local strength of detail in pictures.
         init: run folder or prior file whose weights a new run starts from.
@@ -194,22 +198,25 @@ def prior_train(
     from talk3d.eg3d.image_set import open_pictures
     from talk3d.eg3d.presets import small
     from talk3d.eg3d.state import PriorTrainConfig, load_weights
+    from talk3d.eg3d.team import joined
     from talk3d.eg3d.train import train_prior
 
-    config = PriorTrainConfig(
-        generator=small(),
-        stage=stage,
-        steps=steps,
-        people=people,
-        learning_rate=learning_rate,
-        texture=texture,
-    )
     pictures = open_pictures(corpus)
     weights = None if init is None else load_weights(init)
-    with Progress("interrupted; the same command goes on") as progress:
-        for metrics in train_prior(pictures, out, config, init=weights):
-            progress.report(stage, metrics["step"] / steps)
-    print(f"wrote {out / 'prior.safetensors'}")
+    with joined() as team, Progress("interrupted; the same command goes on") as shown:
+        config = PriorTrainConfig(
+            generator=small(),
+            stage=stage,
+            steps=steps,
+            shares=shares or team.size,
+            learning_rate=learning_rate,
+            texture=texture,
+        )
+        for metrics in train_prior(pictures, out, config, init=weights, team=team):
+            if team.rank == 0:
+                shown.report(stage, metrics["step"] / steps)
+    if team.rank == 0:
+        print(f"wrote {out / 'prior.safetensors'}")
 
 
 def prior_sample(

@@ -35,12 +35,12 @@ _DENSITY_SHIFT = 0.004
 class AdversaryConfig:
     """How pictures are judged."""
 
-    weight: float = 0.1
+    weight: float = 0.3
     """Of the adversarial loss."""
     density: float = 0.003
     """Of the difference in raw density between neighbours. EG3D's 0.25 acts on a box
     eight times as large, mostly empty; with exact depth a tenth of that is enough."""
-    r1: float = 0.3
+    r1: float = 0.1
     """Half of it times the squared gradient at real pictures is the penalty."""
     learning_rate: float = 2e-3
     """Adam step size of the discriminator."""
@@ -122,25 +122,23 @@ class Adversary:
                 * functional.softplus(-self._logits(fake, half=half)).mean()
             )
 
-    def learn(
-        self, fake: Judged, real: Judged, step: int, *, half: bool
+    def study(
+        self, fake: Judged, real: Judged, step: int, *, shares: int, half: bool
     ) -> dict[str, float]:
-        """Teach the discriminator one step and return its metrics.
+        """Add a share of a step's gradient and return its metrics.
 
         Args:
             fake: what the generator shows.
             real: what the corpus shows.
             step: counts from 0; R1 is applied on every sixteenth.
+            shares: of the step.
             half: whether to run convolutions in bfloat16.
         """
-        self.optimiser.zero_grad(set_to_none=True)
         made_up = self._logits(fake.detach(), half=half)
         taken = self._logits(real, half=half)
         loss = functional.softplus(made_up).mean() + functional.softplus(-taken).mean()
-        loss.backward()
-        if step % _R1_STEPS == 0:
-            self._penalise(real)
-        self.optimiser.step()
+        penalty = self._penalty(real) if step % _R1_STEPS == 0 else 0.0
+        ((loss + penalty) / shares).backward()
         return {
             "judge": loss.item(),
             "real": taken.mean().item(),
@@ -163,14 +161,14 @@ class Adversary:
         with body_precision(half):
             return self.network(judged.picture, judged.raw, judged.camera)
 
-    def _penalise(self, real: Judged) -> None:
-        """Add the gradient of R1, as often as the steps between demand."""
+    def _penalty(self, real: Judged) -> Tensor:
+        """Return R1, as often as the steps between demand."""
         picture = real.picture.clone().requires_grad_()
         raw = real.raw.clone().requires_grad_()
         judged = self.network(picture, raw, real.camera)
         slopes = torch.autograd.grad(judged.sum(), [picture, raw], create_graph=True)
         total = slopes[0].square().sum() + slopes[1].square().sum()
-        (self.config.r1 / 2 * _R1_STEPS / len(picture) * total).backward()
+        return self.config.r1 / 2 * _R1_STEPS / len(picture) * total
 
     @contextmanager
     def _held(self) -> Iterator[None]:

@@ -47,6 +47,8 @@ _SPREAD = 8
 _BEFORE, _BEHIND = 0.04, 0.06
 _EYES, _MOUTH = (5,), (2, 3, 4)
 _FEATURE_WEIGHT = 4.0
+_AROUND = 8
+"""Pixels around eyes and mouth that count as they do: lids, stubble, folds."""
 _DEPTH_WEIGHT = 5.0
 _PICTURES = ("colour", "alpha", "depth", "part")
 
@@ -179,6 +181,7 @@ def picture_losses(
     image, raw = shown.picture, shown.rendering.picture()
     truth = premultiplied(windows, image.shape[-1])
     part = _contains(windows.part, _EYES + _MOUTH).float()
+    part = functional.max_pool2d(part, 2 * _AROUND + 1, stride=1, padding=_AROUND)
     part = functional.interpolate(part, size=image.shape[-1], mode="area") > 0.5
     low = functional.interpolate(
         truth, size=(raw.shape[-1], raw.shape[-1]), mode="area"

@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 _EMA_STEPS = 200
+_JUDGE = "judge."
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,9 @@ class PriorTrainConfig:
     steps: int = 4000
     """Length of the run; the learning rate falls to a tenth along a cosine."""
     people: int = 2
-    """People per step; each gives two pictures."""
+    """People per share of a step; each gives two pictures."""
+    shares: int = 1
+    """Of a step: their mean gradient is followed (``team.py``)."""
     pixels: int = 4000
     """Pixels per picture in the point stage."""
     times: int = 4
@@ -66,11 +69,11 @@ class PriorTrainConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if min(self.steps, self.people, self.pixels, self.times) < 1:
-            message = (
-                f"steps {self.steps}, people {self.people}, pixels {self.pixels} and"
-                f" times {self.times} must all be at least 1"
-            )
+        counts = ("steps", "people", "shares", "pixels", "times")
+        given = {name: getattr(self, name) for name in counts}
+        if min(given.values()) < 1:
+            shown = ", ".join(f"{name} {value}" for name, value in given.items())
+            message = f"{shown}: all must be at least 1"
             raise ValueError(message)
 
 
@@ -78,8 +81,9 @@ def load_weights(run: Path) -> dict[str, Tensor]:
     """Return weights that ``train_prior`` may start from.
 
     Args:
-        run: the folder of a run (its averaged weights and its codes) or a prior file
-            (weights alone; the people of a corpus get new codes).
+        run: the folder of a run (its averaged weights, its codes, its judge if there
+            is one) or a prior file (weights alone; the people of a corpus get new
+            codes).
 
     Raises:
         FileNotFoundError: if the folder holds no run.
@@ -94,7 +98,9 @@ def load_weights(run: Path) -> dict[str, Tensor]:
         )
         raise FileNotFoundError(message)
     saved = torch.load(run / "state.pt", weights_only=True)
-    return saved["average"] | {"codes": saved["codes"]["weight"]}
+    weights = saved["average"] | {"codes": saved["codes"]["weight"]}
+    judge = saved["adversary"] or {"network": {}}
+    return weights | {f"{_JUDGE}{k}": v for k, v in judge["network"].items()}
 
 
 def parameter_groups(
@@ -148,7 +154,7 @@ class TrainState:
             config: how to train.
             corpus: what is known of its people makes their first codes.
             people: who is trained on.
-            init: weights to start from, and maybe ``codes``.
+            init: weights to start from, and maybe ``codes`` and a judge's.
         """
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
@@ -160,9 +166,16 @@ class TrainState:
                 size = config.generator.superres.image_size // config.times
                 adversary = Adversary(config.adversary, size)
         if init is not None:
-            weights = dict(init)
+            weights = {k: v for k, v in init.items() if not k.startswith(_JUDGE)}
             known = weights.pop("codes", None)
             generator.load_state_dict(weights)
+            judge = {
+                name.removeprefix(_JUDGE): value
+                for name, value in init.items()
+                if name.startswith(_JUDGE)
+            }
+            if adversary is not None and judge:
+                adversary.network.load_state_dict(judge)
             if known is not None:
                 table.weight.data[: len(known)] = known[: len(table.weight)]
         average.load_state_dict(generator.state_dict())

@@ -14,10 +14,12 @@ every second step shows people that it makes up.
 
 import json
 import math
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TextIO
 
 import torch
 from torch import Tensor
@@ -35,6 +37,7 @@ from talk3d.eg3d.images import (
 )
 from talk3d.eg3d.points import point_loss, sample_points
 from talk3d.eg3d.state import PriorTrainConfig, TrainState
+from talk3d.eg3d.team import Team
 from talk3d.precision import body_precision
 
 __all__ = ["LINEAR_RATE", "train_prior"]
@@ -55,6 +58,7 @@ def train_prior(
     config: PriorTrainConfig,
     *,
     init: dict[str, Tensor] | None = None,
+    team: Team | None = None,
 ) -> Iterator[dict[str, float]]:
     """Train, yielding the metrics of every step.
 
@@ -64,10 +68,13 @@ def train_prior(
         config: how to train.
         init: weights of a generator (and optionally ``codes``) to start from when
             the run is new.
+        team: the processes that share the steps; None: this one alone. All read the
+            run's folder, the first writes it.
 
     Raises:
-        ValueError: if the run was started with another configuration, or the stage
-            needs more than is known of the pictures.
+        ValueError: if the run was started with another configuration, the stage
+            needs more than is known of the pictures, or the shares of a step cannot
+            be dealt out evenly.
         FloatingPointError: if a loss is not finite.
     """
     if not corpus.labelled and config.stage != "adversarial":
@@ -76,6 +83,8 @@ def train_prior(
             f" {config.stage} needs: use the stage adversarial"
         )
         raise ValueError(message)
+    team = team or Team()
+    shares = team.own(config.shares)
     run.mkdir(parents=True, exist_ok=True)
     people = _people_of(corpus, config)
     trained = [int(corpus.person[images[0]]) for images in people]
@@ -83,50 +92,91 @@ def train_prior(
     if (run / "state.pt").is_file():
         state.resume(run, config)
 
-    def load(step: int) -> CorpusBatch:
-        chance = torch.Generator().manual_seed(_seed(config, step))
-        return corpus.batch(_draw_pairs(people, config.people, generator=chance))
+    def load(step: int) -> list[CorpusBatch]:
+        chances = [_chance(config, step, share) for share in shares]
+        return [
+            corpus.batch(_draw_pairs(people, config.people, generator=chance))
+            for chance in chances
+        ]
 
-    with (run / "metrics.jsonl").open("a") as log, ThreadPoolExecutor(1) as loader:
+    first = team.rank == 0
+    with _log(run, first=first) as log, ThreadPoolExecutor(1) as loader:
         coming = loader.submit(load, state.step)
         while state.step < config.steps:
             started = time.perf_counter()
-            batch = coming.result()
+            batches = coming.result()
             coming = loader.submit(load, state.step + 1)
             made_up = config.stage == "adversarial" and (
                 not corpus.labelled or state.step % 2 == 1
             )
-            metrics = _step(state, batch, config, made_up=made_up)
+            work = dict(zip(shares, batches, strict=True))
+            metrics = _step(state, work, config, team, made_up=made_up)
             state.seconds += time.perf_counter() - started
             metrics |= {"step": float(state.step), "seconds": state.seconds}
             log.write(json.dumps(metrics) + "\n")
             log.flush()
-            if state.step % config.checkpoint_steps == 0 or state.step == config.steps:
+            due = state.step % config.checkpoint_steps == 0
+            if first and (due or state.step == config.steps):
                 state.save(run, config)
             yield metrics
 
 
-def _seed(config: PriorTrainConfig, step: int) -> int:
-    return config.seed * 1_000_003 + step
+def _log(run: Path, *, first: bool) -> TextIO:
+    return (run / "metrics.jsonl" if first else Path(os.devnull)).open("a")
+
+
+def _chance(config: PriorTrainConfig, step: int, share: int) -> torch.Generator:
+    seed = config.seed * 1_000_003 + step + share * 1_000_000_000
+    return torch.Generator().manual_seed(seed)
 
 
 def _step(
-    state: TrainState, batch: CorpusBatch, config: PriorTrainConfig, *, made_up: bool
+    state: TrainState,
+    work: dict[int, CorpusBatch],
+    config: PriorTrainConfig,
+    team: Team,
+    *,
+    made_up: bool,
 ) -> dict[str, float]:
-    chance = torch.Generator().manual_seed(_seed(config, state.step) + 500_000_000)
+    """Follow the mean gradient of all shares, of which this process does some."""
     _set_rates(state.optimiser, config, state.step)
+    optimisers = [state.optimiser]
+    if state.adversary is not None:
+        optimisers.append(state.adversary.optimiser)
+    for optimiser in optimisers:
+        optimiser.zero_grad(set_to_none=True)
+    metrics = [
+        _share(state, batch, config, share, made_up=made_up)
+        for share, batch in work.items()
+    ]
+    for optimiser in optimisers:
+        team.add_up(p for group in optimiser.param_groups for p in group["params"])
+        optimiser.step()
+    state.count()
+    return team.mean(metrics)
+
+
+def _share(
+    state: TrainState,
+    batch: CorpusBatch,
+    config: PriorTrainConfig,
+    share: int,
+    *,
+    made_up: bool,
+) -> dict[str, float]:
+    """Add a share of the step's gradients and return its metrics."""
+    chance = _chance(config, state.step + 500_000_000, share)
     terms, judged = _objective(state, batch, config, chance, made_up=made_up)
     for name, value in terms.items():
         if not torch.isfinite(value):
             message = f"the loss term {name} is {value.item()} at step {state.step}"
             raise FloatingPointError(message)
-    state.optimiser.zero_grad(set_to_none=True)
-    torch.stack(list(terms.values())).sum().backward()
-    state.optimiser.step()
+    (torch.stack(list(terms.values())).sum() / config.shares).backward()
     metrics = {name: value.item() for name, value in terms.items()}
     if state.adversary is not None and judged is not None:
-        metrics |= state.adversary.learn(*judged, state.step, half=config.half)
-    state.count()
+        metrics |= state.adversary.study(
+            *judged, state.step, shares=config.shares, half=config.half
+        )
     return metrics
 
 
