@@ -33,7 +33,11 @@ from talk3d.pipeline import personalize_subject
 from talk3d.preprocess.run import PreprocessConfig, preprocess
 
 STILL_FRAMES = 30
+STILL = PersonalizeConfig(invert_frames=1, tune_frames=1)
+"""All frames of a photograph are the same."""
 REFIT_STEPS = 80
+REFIT_SIZE = 64
+"""Rays per side while expression and camera are looked for."""
 RATES = {"expression": 0.05, "gaze": 0.02, "motion": 0.004}
 SIDES = (-60, -30, 0, 30, 60)
 
@@ -89,14 +93,16 @@ def _tested(
     folder.mkdir(exist_ok=True)
     fitted = folder / "person.safetensors"
     if not fitted.is_file():
-        config = shortened(PersonalizeConfig(), effort, seed=0)
+        config = shortened(STILL, effort, seed=0)
         personalize_subject(stills[0].path, prior, fitted, config, lambda *_: None)
     person = load_person(fitted)
-    first, second = (FrameStore(s, s.train).batch([0]) for s in stills)
+    stores = [FrameStore(still, still.train) for still in stills]
+    first, second = (store.batch([0]) for store in stores)
+    neutral, other = (store.expressions()[1][:1] for store in stores)
     with torch.no_grad():
         w = person.styles(first.face, first.gaze)
         shown = _pictures(person, w, first.camera)
-    moved, camera = _refitted(person, first, second)
+    moved, camera = _refitted(person, first, second, other - neutral)
     with torch.no_grad():
         again = _pictures(person, moved, camera)
         sides = torch.stack([orbit_label(math.radians(yaw), 0.0) for yaw in SIDES])
@@ -107,11 +113,14 @@ def _tested(
 
 
 def _refitted(
-    person: Person, first: FrameBatch, second: FrameBatch
+    person: Person, first: FrameBatch, second: FrameBatch, change: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Find expression, gaze and camera of a picture; the person stays."""
+    """Find expression, gaze and camera of a picture; the person stays.
+
+    The search begins with the expression's change that the tracker saw.
+    """
     learned = {
-        "expression": person.drive.weights(first.face).detach().clone(),
+        "expression": person.drive.weights(first.face).detach() + change,
         "gaze": second.gaze.clone(),
         "motion": torch.zeros(1, 6),
     }
@@ -125,7 +134,9 @@ def _refitted(
     for step in range(REFIT_STEPS):
         w, camera = _posed(person, first, second, learned)
         chance = torch.Generator().manual_seed(step)
-        rendering = network.render(person.planes(w), camera, network.sampling(chance))
+        rendering = network.render(
+            person.planes(w), camera, network.sampling(chance), size=REFIT_SIZE
+        )
         optimiser.zero_grad()
         raw_error(rendering.picture(), second).backward()
         optimiser.step()

@@ -41,6 +41,9 @@ __all__ = ["PersonalizeConfig", "personalize"]
 _LOG = logging.getLogger(__name__)
 _STAGES = ("invert", "coarse", "tune")
 _GUARD_EVERY = 3
+_ROUGH = 2
+"""Side of the raw picture over that of what is rendered before tuning: a quarter of the
+rays finds shape and broad tones as well."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +192,7 @@ def _invert_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> Non
     chance = _chance(config, run)
     batch = store.draw(config.invert_frames, generator=chance)
     run.person.z = run.person.generator.codes(run.draws)
-    view = _render(run.person, batch, config, chance)
+    view = _render(run.person, batch, config, chance, times=_ROUGH)
     terms = {
         "raw": raw_error(view.rendering.picture(), batch),
         "depth": face_depth_error(view.rendering.depth, batch),
@@ -203,7 +206,7 @@ def _coarse_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> Non
     """Adapt weights and detail on raw pictures."""
     chance = _chance(config, run)
     batch = store.draw(config.tune_frames, generator=chance)
-    view = _render(run.person, batch, config, chance)
+    view = _render(run.person, batch, config, chance, times=_ROUGH)
     terms = {
         "raw": raw_error(view.rendering.picture(), batch),
         "depth": face_depth_error(view.rendering.depth, batch),
@@ -218,7 +221,7 @@ def _tune_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> None:
     batch = store.draw(config.tune_frames, generator=chance)
     cells = generator.config.neural_size
     batch = batch.windows(WINDOW, cells, chance=chance)
-    view = _render(run.person, batch, config, chance, size=cells // WINDOW)
+    view = _render(run.person, batch, config, chance, times=WINDOW)
     with body_precision(config.half):
         result = generator.upsample(view.rendering, view.w, patch=True)
     raw = view.rendering.picture()
@@ -242,8 +245,10 @@ def _render(
     config: PersonalizeConfig,
     chance: torch.Generator,
     *,
-    size: int | None = None,
+    times: int,
 ) -> _View:
+    """Render frames or windows of them, with so many times fewer rays per side."""
+    size = person.generator.config.neural_size // times
     with body_precision(config.half):
         w = person.styles(batch.face, batch.gaze)
         planes = person.planes(w)

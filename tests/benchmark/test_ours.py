@@ -26,7 +26,7 @@ def tiny_prior(path):
 def test_a_fitted_person_is_drawn_for_every_shot(tmp_path):
     task = turning_task(tmp_path)
     prior = tiny_prior(tmp_path / "prior.safetensors")
-    whole = PersonalizeConfig(invert_steps=2)
+    whole = PersonalizeConfig(invert_steps=2, coarse_steps=1)
     config = shortened(whole, 0.001, seed=0)
     assert (config.invert_steps, config.coarse_steps, config.tune_steps) == (2, 1, 2)
     person = tmp_path / "person.safetensors"

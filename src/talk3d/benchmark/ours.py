@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -46,15 +46,13 @@ class Fit:
 def shortened(
     config: PersonalizeConfig, share: float, *, seed: int
 ) -> PersonalizeConfig:
-    """Return a configuration with a share of the steps of every stage but inversion.
+    """Return a configuration with a share of the steps of tuning.
 
-    Inversion is short, and what it does not find of a person (the colour of the hair
-    behind the ears) no later stage does.
+    The stages before are short, and what they do not find of a person (the colour of
+    the hair behind the ears, a white collar) tuning does not find soon.
     """
-    names = [field.name for field in fields(config) if field.name.endswith("_steps")]
-    names = [name for name in names if name not in ("checkpoint_steps", "invert_steps")]
-    steps = {name: max(1, round(share * getattr(config, name))) for name in names}
-    return replace(config, seed=seed, **steps)
+    steps = max(1, round(share * config.tune_steps))
+    return replace(config, seed=seed, tune_steps=steps)
 
 
 def unlearned(prior: Path, out: Path, *, seed: int) -> Path:

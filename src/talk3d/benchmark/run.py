@@ -72,7 +72,7 @@ SUITES: Mapping[str, Suite] = {
     "people": Suite(
         name="people",
         people=20,
-        effort=0.3,
+        effort=0.15,
         synthetic=SyntheticConfig(
             seed=100,
             seconds=5.0,

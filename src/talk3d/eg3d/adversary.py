@@ -35,12 +35,12 @@ _DENSITY_SHIFT = 0.004
 class AdversaryConfig:
     """How pictures are judged."""
 
-    weight: float = 0.3
+    weight: float = 0.1
     """Of the adversarial loss."""
     density: float = 0.003
     """Of the difference in raw density between neighbours. EG3D's 0.25 acts on a box
     eight times as large, mostly empty; with exact depth a tenth of that is enough."""
-    r1: float = 0.1
+    r1: float = 0.3
     """Half of it times the squared gradient at real pictures is the penalty."""
     learning_rate: float = 2e-3
     """Adam step size of the discriminator."""
