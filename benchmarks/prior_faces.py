@@ -4,8 +4,9 @@
 
 FACES holds ``NAME_03.jpg`` (neutral) and ``NAME_08.jpg`` (smiling) of the same people.
 The first is fitted; then the weights are frozen, and expression, gaze and camera alone
-are refitted to the second. The same is done from random weights. Printed: PSNR inside
-the matte, dB. Written: a sheet per person with both pictures, the result and its sides.
+are refitted to the second, from what the tracker says of it. The same is done from
+random weights. Printed: PSNR inside the matte, dB. Written: a sheet per person with
+both pictures, the result and its sides.
 """
 
 import argparse

@@ -42,8 +42,8 @@ _LOG = logging.getLogger(__name__)
 _STAGES = ("invert", "coarse", "tune")
 _GUARD_EVERY = 3
 _ROUGH = 2
-"""Side of the raw picture over that of what is rendered before tuning: a quarter of the
-rays finds shape and broad tones as well."""
+"""Side of the raw picture over that of what is rendered before tuning: these stages
+look for shape and broad tones, for which a quarter of the rays will do."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import torch
 from tests.drawn import write_ball_corpus
 from tests.eg3d.test_train import CONFIG
 
+from talk3d.eg3d import train
 from talk3d.eg3d.corpus import Corpus
 from talk3d.eg3d.state import load_weights
 from talk3d.eg3d.team import Team, joined
@@ -47,14 +48,37 @@ def test_two_processes_train_as_one_does(tmp_path, stage):
     assert rows == [10, 10]
 
 
-def test_the_mean_over_shares_is_followed(tmp_path):
+def test_shares_that_are_alike_count_as_one(tmp_path, monkeypatch):
     corpus = Corpus.open(write_ball_corpus(tmp_path / "corpus"))
-    losses = [
-        next(train_prior(corpus, tmp_path / str(n), replace(CONFIG, shares=n)))
-        for n in (1, 3)
-    ]
-    assert losses[0]["colour"] != losses[1]["colour"]
-    assert losses[0]["colour"] == pytest.approx(losses[1]["colour"], rel=0.5)
+    chance = train._chance
+    monkeypatch.setattr(
+        train, "_chance", lambda config, step, _: chance(config, step, 0)
+    )
+    grads = []
+    for shares in (1, 2):
+        config = replace(CONFIG, stage="adversarial", shares=shares)
+        grads.append(gradients(corpus, tmp_path / str(shares), config))
+    assert len(grads[0]) > 10
+    for one, two in zip(*grads, strict=True):
+        torch.testing.assert_close(two, one, atol=1e-7, rtol=1e-5)
+
+
+def gradients(corpus, run, config):
+    """Return what each optimiser is given in the first step of a run."""
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        step = torch.optim.Adam.step
+
+        def noted(self):
+            for group in self.param_groups:
+                found.extend(
+                    p.grad.clone() for p in group["params"] if p.grad is not None
+                )
+            return step(self)
+
+        patch.setattr(torch.optim.Adam, "step", noted)
+        next(train_prior(corpus, run, config))
+    return found
 
 
 def test_shares_that_cannot_be_dealt_out_are_refused():

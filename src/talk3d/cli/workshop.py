@@ -208,7 +208,7 @@ def prior_train(
             generator=small(),
             stage=stage,
             steps=steps,
-            shares=shares or team.size,
+            shares=team.size if shares is None else shares,
             learning_rate=learning_rate,
             texture=texture,
         )
