@@ -271,5 +271,6 @@ def make_noise(context: moderngl.Context) -> moderngl.Texture3D:
     ]
     texels = (np.clip(np.stack(channels, -1), 0, 1) * 255).astype(np.uint8)
     texture = context.texture3d(shape, 4, texels.tobytes())
-    texture.filter = (moderngl.LINEAR, moderngl.LINEAR)
+    texture.build_mipmaps()
+    texture.filter = (moderngl.LINEAR_MIPMAP_LINEAR, moderngl.LINEAR)
     return texture

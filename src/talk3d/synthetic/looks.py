@@ -67,6 +67,10 @@ _CLOTHS = (
     (0.04, 0.1, 0.06), (0.3, 0.28, 0.22), (0.12, 0.12, 0.14), (0.35, 0.2, 0.25),
     (0.07, 0.15, 0.3), (0.45, 0.42, 0.38), (0.10, 0.07, 0.05), (0.05, 0.12, 0.14),
 )  # fmt: skip
+_LIGHT_CLOTHS = (
+    (0.75, 0.75, 0.74), (0.68, 0.68, 0.66), (0.45, 0.55, 0.68), (0.65, 0.58, 0.5),
+)  # fmt: skip
+_LIGHT_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -301,10 +305,16 @@ def _draw_clothes(generator: np.random.Generator, age: float) -> Clothes:
     worn = generator.random() < np.interp(age, [20, 70], [0.1, 0.3])
     dark = generator.random() < 0.7
     frame = [0.02, 0.018, 0.017] if dark else _CLOTHS[generator.integers(len(_CLOTHS))]
+    strength = generator.uniform(0.7, 1.2)
+    pattern = int(generator.choice([0, 0, 1, 2, 2]))
+    glasses = int(generator.integers(1, 4)) if worn else 0
+    frame = np.array(frame) * generator.uniform(0.6, 1.2)
+    if generator.random() < _LIGHT_SHARE:
+        first = np.array(_LIGHT_CLOTHS[generator.integers(len(_LIGHT_CLOTHS))])
     return Clothes(
-        first=first * generator.uniform(0.7, 1.2),
+        first=first * strength,
         second=second,
-        pattern=int(generator.choice([0, 0, 1, 2, 2])),
-        glasses=int(generator.integers(1, 4)) if worn else 0,
-        frame=np.array(frame) * generator.uniform(0.6, 1.2),
+        pattern=pattern,
+        glasses=glasses,
+        frame=frame,
     )

@@ -34,6 +34,7 @@ Surface eyeSurface(vec3 n, vec3 view) {
   c = mix(vec3(0.006), c, smoothstep(pupil - 0.04, pupil + 0.05, a));
 
   Surface s;
+  s.spread = 0.0;
   s.colour = mix(c, white, smoothstep(0.90, 1.10, a));
   s.normal = normalize(mix(radial, n, 0.9));
   s.rough = 0.09;

@@ -12,6 +12,7 @@ Surface lashSurface(vec3 n) {
   float reach = (lower ? 0.42 : 0.92) * (0.55 + 0.45 * id) * lashLength;
   if (along > reach || aside > mix(lower ? 0.30 : 0.62, 0.06, along / reach)) discard;
   Surface s;
+  s.spread = 0.0;
   s.colour = mix(vec3(0.012, 0.009, 0.008), browColour * 0.4, 0.35);
   if (lower) s.colour = mix(s.colour, skinColour * vec3(0.5, 0.38, 0.34), 0.62);
   s.normal = n;

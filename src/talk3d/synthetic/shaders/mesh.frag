@@ -17,6 +17,7 @@ uniform vec3 camera;
 
 Surface socketSurface(vec3 n) {
   Surface s;
+  s.spread = 0.0;
   s.colour = skinColour * vec3(0.62, 0.40, 0.36);
   s.normal = n;
   s.rough = 0.4;
@@ -31,6 +32,7 @@ void main() {
   bool lash = partId == 17 || partId == 18;
   if (!gl_FrontFacing && !lash) n = -n;
   Surface s;
+  s.spread = 0.0;
   if (partId <= 1) s = skinSurface(n);
   else if (partId == 3 || partId == 4) s = socketSurface(n);
   else if (partId == 7 || partId == 9) s = eyeSurface(n, normalize(camera - P));

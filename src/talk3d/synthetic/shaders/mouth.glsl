@@ -13,6 +13,7 @@ float mouthLight(float falloff) {
 
 Surface mouthSurface(vec3 n) {
   Surface s;
+  s.spread = 0.0;
   s.normal = n;
   s.light = mouthLight(0.8);
   s.kind = MOUTH;

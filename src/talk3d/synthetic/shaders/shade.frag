@@ -34,9 +34,16 @@ vec3 strandLight(vec3 colour, vec3 strand, vec3 n, vec3 p, vec3 view, float open
   return sum + colour * surroundLight(normalize(n + 0.35 * view)) * open;
 }
 
-vec3 surfaceLight(int kind, vec3 colour, vec4 normal, vec2 extra, vec3 p, vec3 view) {
+// Roughness of a surface whose unseen bumps have slopes of this deviation (Olano and
+// Baker 2010, "LEAN mapping": the variances of the slopes add up).
+float widened(float rough, float deviation) {
+  return pow(pow(rough, 4.0) + 2.0 * deviation * deviation, 0.25);
+}
+
+vec3 surfaceLight(int kind, vec3 colour, vec4 normal, vec3 extra, vec3 p, vec3 view) {
   vec3 n = normal.xyz;
-  float rough = normal.w, open = extra.x, gloss = extra.y;
+  float rough = widened(normal.w, extra.z), sharp = widened(normal.w * 0.55, extra.z);
+  float open = extra.x, gloss = extra.y;
   float nv = max(0.02, dot(n, view)), shadow = keyShadow(p, n);
   bool eye = kind == EYE;
   float deep = kind == 1 || kind == LIPS ? 1.0
@@ -54,11 +61,9 @@ vec3 surfaceLight(int kind, vec3 colour, vec4 normal, vec2 extra, vec3 p, vec3 v
     float fresnel = f0 + (1.0 - f0) * pow(1.0 - vh, 5.0);
     float toward = max(nl, 0.02), mirror;
     if (eye) mirror = 0.55 * ggx(nh, 0.10) * visibility(toward, nv, 0.10);
-    else {
-      float sharp = rough * 0.55;
+    else
       mirror = gloss * 3.6 * (0.75 * ggx(nh, rough) * visibility(toward, nv, rough)
                               + 0.25 * ggx(nh, sharp) * visibility(toward, nv, sharp));
-    }
     float sky = i == 0 ? mix(1.0, open, 0.35) : i == 1 ? mix(1.0, open, 0.75) : open * open;
     vec3 specular = vec3(mirror * fresnel * max(nl, 0.0) * lit * open);
     sum += lampColour[i] * sky * (colour * diffuse * reddened + specular);
@@ -90,7 +95,7 @@ void main() {
     vec3 outward = fromOctahedron(extra.zw);
     lit = strandLight(colour, normalize(normal.xyz), outward, p, view, extra.x);
   } else {
-    lit = surfaceLight(kind, colour, normal, extra.xy, p, view);
+    lit = surfaceLight(kind, colour, normal, extra.xyz, p, view);
   }
   outLight = vec4(lit, 1.0);
 }

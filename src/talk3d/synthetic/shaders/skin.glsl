@@ -8,6 +8,9 @@ uniform float skinOffset;
 uniform float hairline, scalpPaint, scalpShade, shell;
 uniform vec2 collar; // half axes of the neck opening, cm
 
+const float PORE_SCALE = 1.7, LIP_SCALE = 0.6; // periods of the noise per cm
+const float PORE_DEPTH = 0.008, LIP_DEPTH = 0.016; // cm
+
 float blob(vec3 p, vec3 centre, vec3 size) {
   vec3 d = (p - centre) / size;
   return exp(-dot(d, d));
@@ -53,6 +56,15 @@ vec3 bumped(vec3 n, float height) {
   return normalize(abs(det) * n - gradient);
 }
 
+// Slope variance that filtering took from bumps that are height times the fine noise;
+// grain is the deviation of the blur that made them, cm; axes, those they vary on.
+float lostSlope(float height, float grain, float axes) {
+  float footprint = 0.45 * sqrt(max(dot(dFdx(R), dFdx(R)), dot(dFdy(R), dFdy(R))));
+  float kept = grain / length(vec2(grain, footprint));
+  float slope = NOISE_DEVIATION * height / grain;
+  return 0.5 * slope * slope * (1.0 - pow(kept, axes + 2.0));
+}
+
 Surface skinSurface(vec3 n) {
   bool face = partId == 0;
   vec3 m = vec3(abs(R.x), R.yz);
@@ -62,7 +74,7 @@ Surface skinSurface(vec3 n) {
   vec4 broad = noise4(R * 0.02 + shift * 0.125);
   vec4 mid = noise4(R * 0.094 + shift * 0.3);
   vec4 fine = noise4(R * 0.43 + shift * 0.7);
-  vec4 pores = noise4(R * 1.7 + shift);
+  vec4 pores = noise4(R * PORE_SCALE + shift);
   float blotch = (broad.g * 1.1 + broad.b * 0.8) * mottle;
 
   vec3 c = skinColour * zones(m, A.w, blotch);
@@ -80,6 +92,7 @@ Surface skinSurface(vec3 n) {
   c = mix(c, lipColour * (1.0 + fine.g * 0.5), lips * 0.92);
 
   Surface s;
+  s.spread = 0.0;
   s.kind = lips > 0.5 ? LIPS : SKIN;
   s.gloss = mix(0.40, 0.65, lips) * (1.0 + 0.5 * pores.r);
   s.rough = mix(0.50, 0.36, lips);
@@ -116,12 +129,14 @@ Surface skinSurface(vec3 n) {
   }
   if (face) c = mix(c, browColour * (0.8 + 0.6 * pores.r), cover(brow(T)) * 0.97);
 
-  float height = (pores.r * 0.6 + pores.a * 0.4) * 0.015 + fine.r * 0.010;
+  float height = (pores.r * 0.6 + pores.a * 0.4) * PORE_DEPTH + fine.r * 0.010;
   height -= crease * wrinkles * 0.10;
   height += old * mid.b * 0.06;
-  if (lips > 0.3) height += 0.022 * noise4(vec3(R.x * 2.6, R.yz * 0.3)).r * lips;
+  height += LIP_DEPTH * noise4(vec3(R.x * LIP_SCALE, R.yz * 0.3)).r * lips;
   if (shell > 0.0) height += smoothstep(0.0, 1.5, inHair) * pores.r * 0.05;
   s.normal = bumped(n, height);
+  s.spread = lostSlope(0.72 * PORE_DEPTH, NOISE_GRAIN / PORE_SCALE, 3.0)
+             + 0.5 * lips * lips * lostSlope(LIP_DEPTH, NOISE_GRAIN / LIP_SCALE, 1.0);
   s.colour = c;
 
   vec3 q = P * 40.0 + vec3(0.0, 1.0, 0.0);

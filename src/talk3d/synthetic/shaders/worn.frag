@@ -11,6 +11,7 @@ uniform float pattern; // 0 plain, 1 striped, 2 collar, -1 smooth
 
 void main() {
   Surface s;
+  s.spread = 0.0;
   s.normal = normalize(N);
   if (!gl_FrontFacing) s.normal = -s.normal;
   s.light = A.x;
