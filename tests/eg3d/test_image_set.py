@@ -11,10 +11,11 @@ from PIL import Image
 from tests.drawn import ball
 
 from talk3d.camera import orbit_label
+from talk3d.eg3d.adversary import AdversaryConfig
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.files import load_generator
 from talk3d.eg3d.image_set import ImageSet, open_pictures
-from talk3d.eg3d.state import PriorTrainConfig
+from talk3d.eg3d.state import PriorTrainConfig, TrainState, load_weights
 from talk3d.eg3d.train import train_prior
 
 CONFIG = PriorTrainConfig(
@@ -69,6 +70,20 @@ def test_the_adversarial_stage_learns_from_pictures_alone(folder, tmp_path):
     assert all("adversarial" in row and "colour" not in row for row in metrics)
     prior = load_generator(tmp_path / "run" / "prior.safetensors")
     assert prior.z_spread.abs().sum() > 0
+
+
+def test_the_generator_is_told_cameras_if_wanted(folder, tmp_path):
+    told = replace(CONFIG, adversary=AdversaryConfig(swap=0.5, blur=1.0), steps=1)
+    untold = replace(CONFIG, adversary=AdversaryConfig(), steps=1)
+    weights = []
+    for name, config in (("told", told), ("untold", untold)):
+        list(train_prior(open_pictures(folder), tmp_path / name, config))
+        weights.append(load_weights(tmp_path / name)["backbone.mapping.embed.weight"])
+    start = TrainState.start(untold, open_pictures(folder), [0], init=None)
+    before = dict(start.generator.named_parameters())["backbone.mapping.embed.weight"]
+    camera = slice(0, 25)
+    assert torch.equal(weights[1][:, camera], before[:, camera])
+    assert not torch.equal(weights[0][:, camera], before[:, camera])
 
 
 def test_stages_that_need_depth_refuse_pictures_alone(folder, tmp_path):

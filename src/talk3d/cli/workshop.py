@@ -3,10 +3,11 @@
 Nothing heavy is imported before a command runs, so help answers at once.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from talk3d.cli.avatars import info
 from talk3d.cli.progress import Progress
@@ -14,6 +15,24 @@ from talk3d.cli.progress import Progress
 __all__ = ["GROUPS"]
 
 Out = Annotated[Path, arg(aliases=["-o"])]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train."""
+
+    learning_rate: float = 2e-3
+    """Adam step size."""
+    texture: float = 0.5
+    """Weight of the local strength of detail in pictures."""
+    swap: float | None = None
+    """In the adversarial stage, tell the generator the camera, in the end with this
+    chance another picture's (EG3D: 0.5); it is told none if not given."""
+    blur: float = 0.0
+    """Of what the adversarial stage judges at first, pixels (EG3D: 10)."""
+
+
+_RECIPE = Recipe()
 
 
 def synth_people(seeds: Positional[str], out: Out, head: Path | None = None) -> None:
@@ -173,8 +192,7 @@ def prior_train(
     stage: Literal["points", "images", "adversarial"] = "points",
     steps: int = 4000,
     shares: int | None = None,
-    learning_rate: float = 2e-3,
-    texture: float = 0.5,
+    recipe: OmitArgPrefixes[Recipe] = _RECIPE,
     init: Path | None = None,
 ) -> None:
     """Train the 3D prior on a corpus; the same command goes on where it stopped.
@@ -191,10 +209,10 @@ def prior_train(
         shares: parts of a step, of two people with two pictures each, whose mean
             gradient is followed: a multiple of the number of processes, which is
             what it is if not given.
-        learning_rate: Adam step size.
-        texture: weight of the local strength of detail in pictures.
+        recipe: what may differ between runs.
         init: run folder or prior file whose weights a new run starts from.
     """
+    from talk3d.eg3d.adversary import AdversaryConfig
     from talk3d.eg3d.image_set import open_pictures
     from talk3d.eg3d.presets import small
     from talk3d.eg3d.state import PriorTrainConfig, load_weights
@@ -209,8 +227,9 @@ def prior_train(
             stage=stage,
             steps=steps,
             shares=team.size if shares is None else shares,
-            learning_rate=learning_rate,
-            texture=texture,
+            learning_rate=recipe.learning_rate,
+            texture=recipe.texture,
+            adversary=AdversaryConfig(swap=recipe.swap, blur=recipe.blur),
         )
         for metrics in train_prior(pictures, out, config, init=weights, team=team):
             if team.rank == 0:

@@ -24,7 +24,7 @@ from talk3d.eg3d.generator import Generator
 from talk3d.eg3d.images import Shown
 from talk3d.precision import body_precision
 
-__all__ = ["Adversary", "AdversaryConfig", "Judged", "roughness"]
+__all__ = ["Adversary", "AdversaryConfig", "Judged", "roughness", "swapped"]
 
 _R1_STEPS = 16
 _DENSITY_POINTS = 1000
@@ -46,6 +46,24 @@ class AdversaryConfig:
     """Adam step size of the discriminator."""
     channels: int = 32
     """Of the discriminator at full scale; twice as many at half of it."""
+    swap: float | None = None
+    """Pose conditioning: the generator is told the camera, in the end with this chance
+    another picture's (EG3D: 0.5). None: it is told none."""
+    swap_images: int = 1_000_000
+    """Pictures over which that chance falls from 1."""
+    blur: float = 0.0
+    """Of what is judged at first, pixels (EG3D: 10)."""
+    blur_images: int = 200_000
+    """Pictures over which it falls to 0."""
+
+    def swap_at(self, images: int) -> float:
+        """Return the chance of another's camera after so many pictures."""
+        end = 1.0 if self.swap is None else self.swap
+        return 1 + (end - 1) * min(images / self.swap_images, 1.0)
+
+    def blur_at(self, images: int) -> float:
+        """Return the blur after so many pictures, pixels."""
+        return self.blur * max(1 - images / self.blur_images, 0.0)
 
 
 @dataclass(frozen=True)
@@ -73,9 +91,44 @@ class Judged:
         ]
         return cls(shrunk[0], shrunk[1], like.camera)
 
+    def blurred(self, width: float, *, real: bool) -> "Judged":
+        """Return the same, blurred; made raw pictures stay (EG3D).
+
+        Args:
+            width: pixels; the kernel is 2^-(i/width)^2 up to three widths.
+            real: whether these are true pictures.
+        """
+        reach = int(3 * width)
+        if reach == 0:
+            return self
+        raw = _blurred(self.raw, width, reach) if real else self.raw
+        return Judged(_blurred(self.picture, width, reach), raw, self.camera)
+
     def detach(self) -> "Judged":
         """Return the same without its history."""
         return Judged(self.picture.detach(), self.raw.detach(), self.camera)
+
+
+def swapped(
+    camera: Float[Tensor, "batch 25"], share: float, *, chance: torch.Generator
+) -> Float[Tensor, "batch 25"]:
+    """Return each camera or, with a chance of ``share``, that of the item before.
+
+    Told the camera of the picture alone, the generator would show another face to
+    every camera (EG3D, section 4.4).
+    """
+    other = torch.rand(len(camera), 1, generator=chance) < share
+    return torch.where(other, camera.roll(1, 0), camera)
+
+
+def _blurred(images: Tensor, width: float, reach: int) -> Tensor:
+    steps = torch.arange(-reach, reach + 1, device=images.device)
+    taps = 2 ** -((steps / width) ** 2)
+    taps = (taps / taps.sum()).to(images.dtype)
+    flat = images.flatten(0, 1)[:, None]
+    flat = functional.conv2d(flat, taps.view(1, 1, 1, -1), padding=(0, reach))
+    flat = functional.conv2d(flat, taps.view(1, 1, -1, 1), padding=(reach, 0))
+    return flat[:, 0].unflatten(0, images.shape[:2])
 
 
 def roughness(

@@ -1,7 +1,8 @@
 """What our prior is told besides the identity: camera, expression and gaze.
 
-The camera part is there for published networks' sake and is zero in ours; all zeros
-ask for the neutral face with sealed lips that looks straight ahead.
+The camera part is zero in the prior that we ship; priors trained with pose conditioning
+and published networks use it. All zeros ask for the neutral face with sealed lips that
+looks straight ahead.
 """
 
 import torch
@@ -14,8 +15,11 @@ _CAMERA_NUMBERS = 25
 
 
 def condition_vector(
-    expression: Float[Tensor, "batch 53"], gaze: Float[Tensor, "batch 4"]
+    expression: Float[Tensor, "batch 53"],
+    gaze: Float[Tensor, "batch 4"],
+    camera: Float[Tensor, "batch 25"] | None = None,
 ) -> Float[Tensor, "batch 82"]:
-    """Join the prior's condition: camera (zeroed), expression, gaze."""
-    camera = torch.zeros(len(expression), 25, dtype=expression.dtype)
-    return torch.cat([camera.to(expression.device), expression, gaze], dim=1)
+    """Join the prior's condition: camera (zeros if not given), expression, gaze."""
+    if camera is None:
+        camera = expression.new_zeros(len(expression), _CAMERA_NUMBERS)
+    return torch.cat([camera, expression, gaze], dim=1)

@@ -67,6 +67,11 @@ class PriorTrainConfig:
     adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
     """How the adversarial stage judges."""
 
+    @property
+    def images(self) -> int:
+        """Pictures of a step."""
+        return 2 * self.people * self.shares
+
     def __post_init__(self) -> None:
         """Check the ranges."""
         counts = ("steps", "people", "shares", "pixels", "times")

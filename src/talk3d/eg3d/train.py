@@ -24,7 +24,7 @@ from typing import TextIO
 import torch
 from torch import Tensor
 
-from talk3d.eg3d.adversary import Judged, roughness
+from talk3d.eg3d.adversary import Judged, roughness, swapped
 from talk3d.eg3d.condition import condition_vector
 from talk3d.eg3d.corpus import Corpus, CorpusBatch
 from talk3d.eg3d.generator import Generator
@@ -192,8 +192,14 @@ def _objective(
     generator, adversary = state.generator, state.adversary
     people = batch.person
     code = state.made_up(len(people), chance) if made_up else state.codes(people)
+    images = state.step * config.images
+    camera = None
+    if adversary is not None and config.adversary.swap is not None:
+        share = config.adversary.swap_at(images)
+        camera = swapped(batch.camera, share, chance=chance)
+    condition = condition_vector(batch.expression, batch.gaze, camera)
     with body_precision(config.half):
-        w = generator.map(code, condition_vector(batch.expression, batch.gaze))
+        w = generator.map(code, condition)
         planes = generator.planes(w)
     terms = {} if made_up else {"code": _CODE_WEIGHT * code.square().mean()}
     if config.stage == "points":
@@ -214,11 +220,13 @@ def _objective(
         terms |= picture_losses(shown, windows, texture=config.texture)
     if adversary is None:
         return terms, None
-    fake = Judged.made(shown, windows)
+    blur = config.adversary.blur_at(images)
+    fake = Judged.made(shown, windows).blurred(blur, real=False)
     terms["adversarial"] = adversary.loss(fake, half=config.half)
     rough = roughness(generator, planes, chance=chance)
     terms["density"] = config.adversary.density * rough
     true = Judged.of(premultiplied(windows, fake.picture.shape[-1]), fake)
+    true = true.blurred(blur, real=True)
     return terms, (fake, true)
 
 
