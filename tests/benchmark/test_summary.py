@@ -1,13 +1,16 @@
 """Bins, ratios of powers, tables and plots."""
 
+import json
 import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
 
+from talk3d.benchmark.groups import by_group, groups_of
 from talk3d.benchmark.plot import Panel, svg
 from talk3d.benchmark.summary import Pool, markdown, pool, signed_bins
 from talk3d.benchmark.task import Shot
+from talk3d.synthetic.people import draw_person_looks
 
 SHOTS = (
     Shot("0", 1, -30.0, 0.0, "yaw-30"),
@@ -23,7 +26,7 @@ def _pool() -> Pool:
         "face/power": np.array([1.0, 3.0, 2.0, 2.0]),
         "face/power_truth": np.array([2.0, 6.0, 2.0, 0.0]),
     }
-    return Pool(SHOTS, {"ours": scores})
+    return Pool(SHOTS, {"ours": scores}, (0, 0, 1, 1))
 
 
 def test_both_sides_share_a_bin_in_order():
@@ -53,6 +56,31 @@ def test_the_table_names_what_is_missing():
         "| ours | 30.00 | 15.00 | - |",
     ]
     assert markdown(_pool(), "surface/mm", {"ours": "ours"}) == ""
+
+
+def test_groups_gather_the_shots_of_their_people():
+    groups = [("women", "18 to 39 years", "dark skin"), ("men", "18 to 39 years")]
+    lines = by_group(_pool(), groups, "ours").splitlines()
+    assert "| women | 1 | 15.00 | - | - |" in lines
+    assert "| men | 1 | 30.00 | - | - |" in lines
+    assert "| 18 to 39 years | 2 | 20.00 | - | - |" in lines
+    assert "| light skin | 0 | - | - | - |" in lines
+
+
+def test_a_talkers_groups_are_those_of_their_looks(tmp_path):
+    (tmp_path / "truth").mkdir()
+    found = set()
+    for seed in range(30):
+        note = json.dumps({"config": {"seed": seed}})
+        (tmp_path / "truth" / "truth.json").write_text(note)
+        looks, groups = draw_person_looks(seed), groups_of(tmp_path)
+        assert groups[0] == ("women" if looks.woman else "men")
+        first, last = (int(groups[1].split()[k]) for k in (0, 2))
+        assert first <= looks.age <= last + 1
+        dark = looks.skin.melanin * 3
+        assert groups[2] == ("light", "medium", "dark")[int(dark)] + " skin"
+        found |= set(groups)
+    assert len(found) == 8
 
 
 def test_pooling_keeps_common_rows_and_the_order_of_tasks():

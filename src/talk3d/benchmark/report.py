@@ -14,6 +14,7 @@ from PIL import Image
 
 from talk3d import __version__
 from talk3d.benchmark.controls import CONTROLS, control_rows
+from talk3d.benchmark.groups import by_group, groups_of
 from talk3d.benchmark.plot import Panel, svg
 from talk3d.benchmark.score import folder_row, over_grey
 from talk3d.benchmark.summary import COLUMNS, Pool, markdown, signed_bins
@@ -62,6 +63,9 @@ def write_report(
     tables, body = [], []
     for kind, pooled in pools.items():
         found = [markdown(pooled, metric, names) for metric in COLUMNS]
+        members = [groups_of(t.path / "subject") for t in tasks[kind] if t.synthetic]
+        if len(members) > 1:
+            found.append(by_group(pooled, members, "ours"))
         found = [table for table in found if table]
         tables.append(f"## {_TITLES[kind]}\n\n" + "\n".join(found))
         body.append(_section(out, kind, pooled, tasks[kind], names, found))

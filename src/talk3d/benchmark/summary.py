@@ -64,6 +64,8 @@ class Pool:
     """All of them."""
     rows: Mapping[str, Scores]
     """Scores over these shots by row."""
+    task: tuple[int, ...]
+    """The task of each shot, counted from 0."""
 
     def bins(self) -> dict[str, np.ndarray]:
         """Return the table's bins: the shots of each, by the size of the angle."""
@@ -112,7 +114,8 @@ def pool(parts: Sequence[tuple[Sequence[Shot], Mapping[str, Scores]]]) -> Pool:
             )
             for metric in sorted(metrics)
         }
-    return Pool(shots, rows)
+    tasks = tuple(k for k, (part, _) in enumerate(parts) for _ in part)
+    return Pool(shots, rows, tasks)
 
 
 def signed_bins(pooled: Pool) -> dict[float, np.ndarray]:
