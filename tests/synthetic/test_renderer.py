@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import binary_erosion
 
 from talk3d.camera import camera_rays, orbit_label, project
 from talk3d.synthetic import gl
@@ -223,3 +224,22 @@ def test_builtin_ears_face_outward(head):
     side = np.sign(a[:, 0])
     rim = np.abs(a[:, 0]) > 8.3
     assert (np.cross(b - a, c - a)[:, 0] * side)[rim].sum() > 0
+
+
+def test_lips_shine_alike_however_finely_they_are_sampled(opengl, head, surface):
+    lips = []
+    people = [make_person(surface, seed) for seed in range(3)]
+    for oversample in (2, 8):
+        with Renderer(head, size=256, oversample=oversample) as fresh:
+            shown = []
+            for person in people:
+                fresh.load(person)
+                label = orbit_label(0.0, 0.0).numpy()
+                shown.append(fresh.render(pose(), label, studio_light()))
+        lips.append(shown)
+    for coarse, fine in zip(*lips, strict=True):
+        inside = binary_erosion(fine.part == 2, iterations=2)
+        difference = (coarse.image.astype(float) - fine.image)[inside, :3]
+        # Levels of 255; 4 to 5 where bumps finer than a sample are drawn as bumps.
+        assert np.percentile(np.abs(difference), 90) < 3.0
+        assert abs(difference.mean()) < 0.5
