@@ -29,7 +29,7 @@ from safetensors.numpy import load_file, save_file
 
 from talk3d.checkpoint import write_atomically
 
-__all__ = ["ARRAYS", "AUDIO_RATE", "FORMAT", "Subject", "SubjectWriter"]
+__all__ = ["ARRAYS", "AUDIO_RATE", "FORMAT", "Subject", "SubjectWriter", "train_length"]
 
 FORMAT = 2
 AUDIO_RATE = 16_000
@@ -234,7 +234,7 @@ class SubjectWriter:
         }
         with write_atomically(self._path / "arrays.safetensors") as temporary:
             save_file(data, temporary)
-        train_end = int(TRAIN_PART * frames)
+        train_end = train_length(frames)
         test_start = min(train_end + round(GAP_SECONDS * self._info["fps"]), frames)
         info = self._info | {
             "frames": frames,
@@ -243,6 +243,11 @@ class SubjectWriter:
         }
         with write_atomically(self._path / "subject.json") as temporary:
             temporary.write_text(json.dumps(info, indent=1))
+
+
+def train_length(frames: int) -> int:
+    """Return how many frames of a recording are learned from, the first ones."""
+    return int(TRAIN_PART * frames)
 
 
 def _save_image(path: Path, pixels: np.ndarray, *, quality: int | None = None) -> None:

@@ -18,7 +18,7 @@ from types import TracebackType
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from talk3d.benchmark.task import Shot, Task, write_given, write_task
 from talk3d.camera import orbit_label, project
@@ -168,11 +168,13 @@ def synthetic_task(
         size=config.size,
         oversample=config.oversample,
         truth_frames=0,
+        shown=config.shown,
     )
     if not (path / "subject" / "subject.json").is_file():
         write_talk(path / "subject", talk, head=head)
-    train = _show(path / "subject", config.shown)
     recording = Subject.open(path / "subject")
+    valid = recording.arrays["valid"]
+    train = [frame for frame in recording.train if valid[frame]]
     views = list(_views(config, recording))
     shots = [shot for shot, _ in views]
     labels = np.stack([label for _, label in views])
@@ -191,18 +193,6 @@ def synthetic_task(
     arrays = {name: np.stack(values) for name, values in truth.items()}
     name = f"synthetic {config.seed}"
     return write_task(path, shots, pictures, arrays, name=name, train=train)
-
-
-def _show(path: Path, count: int | None) -> list[int]:
-    """Keep some training frames of a subject and call the others invalid."""
-    subject = Subject.open(path)
-    train = np.array(subject.train)
-    if count is not None and count < len(train):
-        train = train[np.linspace(0, len(train) - 1, count).astype(int)]
-        valid = np.zeros_like(subject.arrays["valid"])
-        valid[train] = 1
-        save_file(subject.arrays | {"valid": valid}, path / "arrays.safetensors")
-    return train.tolist()
 
 
 def _views(

@@ -100,7 +100,7 @@ def talk_strip(
     last = len(scene.performance.expression) - 1
     with scene.renderer:
         tiles = [
-            compose(scene.frame(int(index))[0], plate)
+            compose(scene.picture(int(index)), plate)
             for index in np.linspace(0, last, frames)
         ]
     _save_tiles(tiles, out, columns)

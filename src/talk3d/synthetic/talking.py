@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from safetensors.numpy import save_file
 
 from talk3d.camera import orbit_label, project
 from talk3d.checkpoint import write_atomically
-from talk3d.dataset import SubjectWriter
+from talk3d.dataset import SubjectWriter, train_length
 from talk3d.synthetic.builtin import head_identity, open_head
 from talk3d.synthetic.head import (
     LIPS_LOWER,
@@ -83,6 +83,9 @@ class TalkConfig:
     sound: Path | None = None
     """A recording to say; its phonemes lie beside it as ``.json``, see
     ``talk3d.synthetic.speech.read_speech``."""
+    shown: int | None = None
+    """Frames to learn from that are drawn, evenly spread; all others repeat the one
+    before and are invalid. None: all frames are drawn."""
 
     def __post_init__(self) -> None:
         """Reject what cannot be made.
@@ -103,6 +106,9 @@ class TalkConfig:
         if self.seed < 0 or self.truth_frames < 0:
             message = "seed and truth_frames must not be negative"
             raise ValueError(message)
+        if self.shown is not None and self.shown < 1:
+            message = f"shown is {self.shown}: give at least 1, or none"
+            raise ValueError(message)
 
 
 def write_talk(out: Path, config: TalkConfig, *, head: Path | None = None) -> None:
@@ -119,6 +125,7 @@ def write_talk(out: Path, config: TalkConfig, *, head: Path | None = None) -> No
     """
     scene = TalkScene.open(config, head)
     frames = len(scene.performance.expression)
+    drawn = _drawn(config, frames)
     plate = draw_plate(np.random.default_rng([config.seed, 53]), config.size)
     rows: dict[str, list[np.ndarray]] = {}
     movie = MovieWriter(out / "source.mp4", size=config.size, fps=config.fps)
@@ -134,8 +141,11 @@ def write_talk(out: Path, config: TalkConfig, *, head: Path | None = None) -> No
         ) as writer,
         movie,
     ):
+        picture = None
         for index in range(frames):
-            picture, row = scene.frame(index)
+            if picture is None or index in drawn:
+                picture = scene.picture(index)
+            row = scene.labels(index, picture)
             image = compose(picture, plate)
             writer.add_frame(index, image, picture.image[..., 3])
             movie.add(image)
@@ -146,7 +156,16 @@ def write_talk(out: Path, config: TalkConfig, *, head: Path | None = None) -> No
         writer.set_audio(scene.speech.wave)
         arrays = {name: np.stack(values) for name, values in rows.items()}
         _write_truth(out / "truth", scene, arrays)
-        writer.finish(_subject_arrays(scene, arrays), {"synthetic": _plain(config)})
+        known = _subject_arrays(scene, arrays)
+        known["valid"] = np.isin(np.arange(frames), drawn).astype(np.float64)
+        writer.finish(known, {"synthetic": _plain(config)})
+
+
+def _drawn(config: TalkConfig, frames: int) -> Int[np.ndarray, " drawn"]:
+    if config.shown is None:
+        return np.arange(frames)
+    train = train_length(frames)
+    return np.linspace(0, train - 1, min(config.shown, train)).astype(int)
 
 
 def compose(
@@ -226,15 +245,18 @@ class TalkScene:
         pose = np.linalg.inv(motion) @ self.camera[:16].reshape(4, 4)
         return np.r_[pose.ravel(), self.camera[16:]].astype(np.float32)
 
-    def frame(self, index: int) -> tuple[Picture, dict[str, np.ndarray]]:
-        """Render a frame; return it with its labels."""
+    def picture(self, index: int) -> Picture:
+        """Render a frame."""
+        return self.renderer.render(self.pose(index), self.label(index), self.light)
+
+    def labels(self, index: int, picture: Picture) -> dict[str, np.ndarray]:
+        """Return the labels of a frame, of which ``picture`` tells what is visible."""
         head, pose, label = self.renderer.head, self.pose(index), self.label(index)
-        picture = self.renderer.render(pose, label, self.light)
         vertices = pose_person(head, self.person, pose.expression, pose.gaze)
         points = to_world(self.points.on(vertices).astype(np.float32))
         place, _ = project(torch.tensor(points), torch.tensor(label))
         gap = head.gap(vertices, LIPS_UPPER, LIPS_LOWER)
-        return picture, {
+        return {
             "camera": label,
             "landmarks": place.numpy(),
             "landmarks_3d": points,
@@ -289,7 +311,6 @@ def _subject_arrays(
         "expression": show.expression,
         "torso": torso - torso.mean(0),
         "neck": np.stack([head_motion(turn) for turn in arrays["turn"]]),
-        "valid": np.ones(frames),
         "crop": np.array([0, 0, size, 1.0]),
     }
 
