@@ -55,9 +55,9 @@ def main() -> None:
     prior = given.prior or shipped("prior-small.safetensors")
     random = unlearned(prior, given.out / "unlearned.safetensors", seed=0)
     scores: dict[str, list[dict[str, float]]] = {"prior": [], "random": []}
-    for name in _names(given.faces)[: given.people]:
+    for name in names(given.faces)[: given.people]:
         folder = given.out / name
-        stills = [_still(given.faces / f"{name}_{k}.jpg", folder) for k in ("03", "08")]
+        stills = [still(given.faces / f"{name}_{k}.jpg", folder) for k in ("03", "08")]
         for row, weights in (("prior", prior), ("random", random)):
             score = _tested(stills, folder / row, weights, given.effort)
             scores[row].append(score)
@@ -70,11 +70,12 @@ def main() -> None:
     print(json.dumps(mean, indent=1))
 
 
-def _names(faces: Path) -> list[str]:
+def names(faces: Path) -> list[str]:
+    """Return the people in a folder of photographs."""
     return sorted(p.name[: -len("_03.jpg")] for p in faces.glob("*_03.jpg"))
 
 
-def _still(photo: Path, folder: Path) -> Subject:
+def still(photo: Path, folder: Path) -> Subject:
     """Return a photograph as the subject of a video that stands still."""
     out = folder / photo.stem
     if not (out / "subject.json").is_file():

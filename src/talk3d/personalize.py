@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from talk3d.checkpoint import write_atomically
@@ -28,6 +29,7 @@ from talk3d.eg3d.files import load_generator
 from talk3d.eg3d.generator import Generator, Rendering
 from talk3d.eg3d.state import parameter_groups
 from talk3d.eg3d.train import LINEAR_RATE
+from talk3d.encoder.network import Encoder, load_encoder
 from talk3d.frames import FrameBatch, FrameStore
 from talk3d.guard import GUARD_POINTS, Guard
 from talk3d.objective import face_depth_error, picture_terms, raw_error
@@ -36,11 +38,13 @@ from talk3d.person import Drive, Person, average_person, person_from_state, pers
 from talk3d.precision import body_precision
 from talk3d.windows import WINDOW
 
-__all__ = ["PersonalizeConfig", "personalize"]
+__all__ = ["PersonalizeConfig", "first_draws", "personalize"]
 
 _LOG = logging.getLogger(__name__)
 _STAGES = ("invert", "coarse", "tune")
 _GUARD_EVERY = 3
+_LOOKS = 8
+"""Frames that the encoder looks at."""
 _ROUGH = 2
 """Side of the raw picture over that of what is rendered before tuning: these stages
 look for shape and broad tones, for which a quarter of the rays will do."""
@@ -102,7 +106,12 @@ class _Run:
 
 
 def personalize(
-    subject: Subject, prior: Path, config: PersonalizeConfig, *, state: Path
+    subject: Subject,
+    prior: Path,
+    config: PersonalizeConfig,
+    *,
+    state: Path,
+    encoder: Path | None = None,
 ) -> Iterator[tuple[str, int, int, Person]]:
     """Fit the prior to a person.
 
@@ -114,12 +123,16 @@ def personalize(
         prior: file of the prior.
         config: how to fit.
         state: file of the state; when it exists, fitting goes on from it.
+        encoder: tells the prior's code to begin with; none: the average person's.
 
     Raises:
         FloatingPointError: if a loss is not finite.
     """
     store = FrameStore(subject, subject.train)
     run = _start(prior, config, store)
+    if encoder is not None:
+        run.draws = first_draws(run.anchor, load_encoder(encoder), store)
+        _enter(run, 0, config)
     if state.is_file():
         _restore(run, state, config)
     if run.stage > 0:
@@ -150,6 +163,16 @@ def _start(prior: Path, config: PersonalizeConfig, store: FrameStore) -> _Run:
     run = _Run(person, anchor, unset, torch.zeros_like(person.z))
     _enter(run, 0, config)
     return run
+
+
+@torch.no_grad()
+def first_draws(
+    prior: Generator, encoder: Encoder, store: FrameStore
+) -> Float[Tensor, "1 z"]:
+    """Return what an encoder says of a person: the mean over spread frames."""
+    rows = torch.linspace(0, len(store) - 1, min(_LOOKS, len(store))).long()
+    code = encoder(store.batch(rows.tolist()).premultiplied()).code
+    return prior.draws(code.mean(0, keepdim=True))
 
 
 def _enter(run: _Run, stage: int, config: PersonalizeConfig) -> None:

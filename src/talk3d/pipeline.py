@@ -22,6 +22,7 @@ from talk3d.avatar import Avatar, save_avatar
 from talk3d.camera import orbit_label
 from talk3d.checkpoint import file_sha256, write_atomically
 from talk3d.dataset import Subject
+from talk3d.encoder.network import shipped_encoder
 from talk3d.person import Person, load_person, save_person
 from talk3d.personalize import PersonalizeConfig, personalize
 from talk3d.preprocess.run import PreprocessConfig, preprocess
@@ -148,7 +149,8 @@ def personalize_subject(
     opened = Subject.open(subject)
     preview = _Preview(out.with_suffix(".png"), opened)
     person: Person | None = None
-    steps = personalize(opened, prior, config, state=state)
+    encoder = shipped_encoder(prior)
+    steps = personalize(opened, prior, config, state=state, encoder=encoder)
     for stage, step, length, person in steps:
         report(stage, step / length)
         preview.offer(person)

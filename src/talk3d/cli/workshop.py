@@ -238,6 +238,41 @@ def prior_train(
         print(f"wrote {out / 'prior.safetensors'}")
 
 
+def prior_encoder(
+    corpus: Positional[Path],
+    run: Positional[Path],
+    out: Out,
+    steps: int = 3000,
+    seed: int = 0,
+) -> None:
+    """Train the network that tells a prior's code from a picture of a face.
+
+    Args:
+        corpus: the corpus folder that the prior was trained on.
+        run: the folder of the prior's training.
+        out: the encoder file to write (.safetensors).
+        steps: length of the run.
+        seed: source of all chance.
+    """
+    from talk3d.checkpoint import file_sha256
+    from talk3d.eg3d.corpus import Corpus
+    from talk3d.eg3d.state import load_weights
+    from talk3d.encoder.network import EncoderConfig, save_encoder
+    from talk3d.encoder.train import EncoderTrainConfig, train_encoder
+
+    pictures, codes = Corpus.open(corpus), load_weights(run)["codes"]
+    prior = file_sha256(run / "prior.safetensors")
+    config = EncoderTrainConfig(
+        network=EncoderConfig(z_dim=codes.shape[1]), steps=steps, seed=seed
+    )
+    with Progress(f"interrupted; {out} holds the last 500 steps done") as shown:
+        for step, _terms, network in train_encoder(pictures, codes, config):
+            shown.report("encoder", step / steps)
+            if step % 500 == 0 or step == steps:
+                save_encoder(out, network, prior=prior, step=step)
+    print(f"wrote {out}")
+
+
 def prior_sample(
     file: Positional[Path], out: Out, seeds: str = "0-5", truncation: float = 0.7
 ) -> None:
@@ -282,6 +317,7 @@ GROUPS = {
     "speech": {"train": speech_train},
     "prior": {
         "train": prior_train,
+        "encoder": prior_encoder,
         "import": prior_import,
         "sample": prior_sample,
         "info": info,

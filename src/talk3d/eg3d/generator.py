@@ -135,6 +135,19 @@ class Generator(nn.Module):
         """
         return self.z_avg + draws @ self.z_spread.T
 
+    def draws(
+        self, codes: Float[Tensor, "batch z"], noise: float = 0.05
+    ) -> Float[Tensor, "batch z"]:
+        """Return the likeliest draws behind codes that are known with noise.
+
+        Args:
+            codes: identity codes.
+            noise: variance of the error of each of their numbers.
+        """
+        spread = self.z_spread
+        gram = spread.T @ spread + noise * torch.eye(len(spread))
+        return torch.linalg.solve(gram, (codes - self.z_avg) @ spread, left=False)
+
     @torch.no_grad()
     def set_spread(self, codes: Float[Tensor, "people z"]) -> None:
         """Set mean and covariance of the codes that ``codes`` returns."""

@@ -1,0 +1,200 @@
+"""A network that looks at a face and tells who it is, in the prior's terms.
+
+In: a picture as the prior shows people, premultiplied colour and matte. Out: the
+identity code that a prior would need, expression, gaze, where the camera stands, and
+an embedding of the person that pictures of the same person share. Fitting begins from
+its code; the embedding compares people.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from talk3d.checkpoint import (
+    file_sha256,
+    half_precision,
+    load_model,
+    read_header,
+    save_model,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "KIND",
+    "Encoded",
+    "Encoder",
+    "EncoderConfig",
+    "load_encoder",
+    "save_encoder",
+    "shipped_encoder",
+]
+
+KIND = "encoder"
+"""Kind of the model file."""
+_GROUP = 16
+_EXPRESSION, _GAZE, _CAMERA = 53, 4, 3
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Sizes of the network."""
+
+    size: int = 128
+    """Pixels per side of what it looks at."""
+    widths: tuple[int, ...] = (32, 48, 96, 160, 192)
+    """Channels after each halving."""
+    features: int = 256
+    """Numbers that everything is read from."""
+    z_dim: int = 256
+    """Length of the prior's code."""
+    embedding: int = 128
+    """Length of the embedding."""
+
+    @classmethod
+    def tiny(cls) -> EncoderConfig:
+        """Return the sizes for tests."""
+        return cls(size=32, widths=(16, 16, 16), features=32, z_dim=16, embedding=8)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> EncoderConfig:
+        """Return the configuration that ``dataclasses.asdict`` and JSON made plain."""
+        return cls(**{**values, "widths": tuple(values["widths"])})
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the network says of pictures."""
+
+    code: Float[Tensor, "batch z"]
+    """Identity code of the prior."""
+    expression: Float[Tensor, "batch 53"]
+    """Weights relative to the sealed neutral."""
+    gaze: Float[Tensor, "batch 4"]
+    """Left yaw, pitch, right yaw, pitch in radians."""
+    camera: Float[Tensor, "batch 3"]
+    """Direction from the head to the camera, unit length, head frame."""
+    embedding: Float[Tensor, "batch e"]
+    """Unit length; the cosine of two says how much alike the people are."""
+
+
+class Encoder(nn.Module):
+    """The network; see the module's description."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        layers: list[nn.Module] = []
+        inputs = 4
+        for width in config.widths:
+            layers += [
+                nn.Conv2d(inputs, width, 3, stride=2, padding=1),
+                _Residual(width),
+            ]
+            inputs = width
+        self.body = nn.Sequential(*layers)
+        side = config.size // 2 ** len(config.widths)
+        self.join = nn.Linear(inputs * side * side, config.features)
+        self.code = nn.Linear(config.features, config.z_dim)
+        self.face = nn.Linear(config.features, _EXPRESSION + _GAZE + _CAMERA)
+        self.embed = nn.Linear(config.features, config.embedding)
+        self.mean: Tensor
+        self.register_buffer("mean", torch.zeros(config.z_dim))
+        self.spread: Tensor
+        self.register_buffer("spread", torch.ones(config.z_dim))
+
+    def forward(self, picture: Float[Tensor, "batch 4 height width"]) -> Encoded:
+        """Look at pictures.
+
+        Args:
+            picture: premultiplied colour and matte, -1 to 1, square, of any size.
+        """
+        size = (self.config.size, self.config.size)
+        if picture.shape[-1] != size[0]:
+            picture = functional.interpolate(
+                picture, size, mode="bilinear", antialias=True, align_corners=False
+            )
+        seen = self.body(picture).flatten(1)
+        seen = functional.silu(self.join(functional.silu(seen))).float()
+        told = self.face(seen).float()
+        expression, gaze, camera = told.split([_EXPRESSION, _GAZE, _CAMERA], dim=1)
+        return Encoded(
+            code=self.mean + self.spread * self.code(seen).float(),
+            expression=expression,
+            gaze=gaze,
+            camera=functional.normalize(camera, dim=1),
+            embedding=functional.normalize(self.embed(seen).float(), dim=1),
+        )
+
+
+class _Residual(nn.Module):
+    """Two convolutions that add to their input."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        groups = width // _GROUP
+        self.inner = nn.Sequential(
+            nn.GroupNorm(groups, width),
+            nn.SiLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.GroupNorm(groups, width),
+            nn.SiLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+        )
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        return x + self.inner(x)
+
+
+def save_encoder(path: Path, encoder: Encoder, *, prior: str, step: int) -> None:
+    """Write an encoder file in half precision.
+
+    Args:
+        path: the file.
+        encoder: the network.
+        prior: sha256 of the prior whose codes it tells.
+        step: training steps.
+    """
+    save_model(
+        path,
+        half_precision(encoder.state_dict()),
+        kind=KIND,
+        config=asdict(encoder.config),
+        step=step,
+        parents={"prior": prior},
+    )
+
+
+def load_encoder(path: Path) -> Encoder:
+    """Read an encoder file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is damaged or holds something else.
+    """
+    saved = load_model(path, kind=KIND)
+    with torch.random.fork_rng():
+        encoder = Encoder(EncoderConfig.from_json(saved.config))
+    encoder.load_state_dict(
+        {name: value.float() for name, value in saved.state.items()}
+    )
+    return encoder.requires_grad_(requires_grad=False).eval()
+
+
+def shipped_encoder(prior: Path) -> Path | None:
+    """Return the encoder that ships with the package if it tells a prior's codes."""
+    path = Path(str(resources.files("talk3d"))) / "data" / "encoder-small.safetensors"
+    if not path.is_file() or read_header(path)["parents"]["prior"] != file_sha256(
+        prior
+    ):
+        return None
+    return path
