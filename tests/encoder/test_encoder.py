@@ -10,7 +10,13 @@ from tests.drawn import write_ball_corpus, write_ball_subject
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.corpus import Corpus
 from talk3d.eg3d.generator import Generator
-from talk3d.encoder.network import Encoder, EncoderConfig, load_encoder, save_encoder
+from talk3d.encoder.network import (
+    Encoder,
+    EncoderConfig,
+    embed,
+    load_encoder,
+    save_encoder,
+)
 from talk3d.encoder.train import EncoderTrainConfig, altered, train_encoder
 from talk3d.frames import FrameStore
 from talk3d.personalize import first_draws
@@ -131,3 +137,17 @@ def test_a_fit_begins_with_the_mean_of_what_the_frames_say(tmp_path):
     with torch.no_grad():
         code = network(store.batch(rows).premultiplied()).code.mean(0, keepdim=True)
     torch.testing.assert_close(draws, prior.draws(code))
+
+
+def test_straight_pictures_are_embedded_as_premultiplied_ones():
+    torch.manual_seed(0)
+    network = Encoder(EncoderConfig.tiny())
+    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 4)).astype(np.uint8)
+    hidden = picture.copy()
+    hidden[picture[..., 3] == 0, :3] = 7
+    straight = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+    seen = torch.cat([straight[:, :3] * straight[:, 3:], straight[:, 3:]], dim=1)
+    with torch.no_grad():
+        wanted = network(seen * 2 - 1).embedding[0].numpy()
+    np.testing.assert_allclose(embed(network, picture), wanted, atol=1e-6)
+    np.testing.assert_allclose(embed(network, hidden), wanted, atol=1e-6)

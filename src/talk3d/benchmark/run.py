@@ -13,6 +13,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from talk3d.benchmark import ours
@@ -26,6 +27,7 @@ from talk3d.benchmark.summary import Pool, pool
 from talk3d.benchmark.synthetic import SyntheticConfig, synthetic_task
 from talk3d.benchmark.task import Task
 from talk3d.checkpoint import file_sha256, write_atomically
+from talk3d.encoder.network import embed, load_encoder, shipped_encoder
 from talk3d.face import FaceNets
 from talk3d.face_models import model_files
 from talk3d.personalize import PersonalizeConfig
@@ -93,15 +95,17 @@ class Judges:
     nets: FaceNets | None
     """The face networks; None where they are absent."""
     embedder: Embedder | None = None
-    """Tells people apart; None where no weights were given."""
+    """Tells people apart; None where none is installed."""
 
     @classmethod
     def open(cls, face_models: Path | None = None) -> Judges:
         """Open the face networks where they are; they are never fetched."""
+        file = shipped_encoder()
+        embedder = None if file is None else partial(embed, load_encoder(file))
         try:
-            return cls(FaceNets(model_files(face_models, offline=True)))
+            return cls(FaceNets(model_files(face_models, offline=True)), embedder)
         except FileNotFoundError:
-            return cls(None)
+            return cls(None, embedder)
 
 
 def extreme_pose(

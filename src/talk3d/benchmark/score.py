@@ -14,7 +14,7 @@ cannot be measured:
 | `surface/mm`    | median depth error on face skin that both show    | mm       |
 | `points/error`  | landmarks that the truth shows, against its own   | % of eye |
 | `lips/lmd`      | the same of the lips after both are centred       | distance |
-| `identity/same` | cosine of an embedder's vectors, if one was given | -1..1    |
+| `identity/same` | cosine of an embedder's vectors, within 45° of yaw | -1..1    |
 
 Landmarks are found by the same networks in every row, starting from the true place.
 In the row `truth` they are held against the exact ones: the networks' own error.
@@ -42,8 +42,8 @@ __all__ = ["Embedder", "Scores", "folder_row", "measure", "over_grey", "read_dep
 
 Scores = dict[str, Float[np.ndarray, " shots"]]
 """Scores of one row."""
-Embedder = Callable[[UInt8[np.ndarray, "height width 3"]], Float[np.ndarray, " n"]]
-"""Turns a picture of a face into a vector of its identity."""
+Embedder = Callable[[UInt8[np.ndarray, "height width 4"]], Float[np.ndarray, " n"]]
+"""Turns straight colour and matte of a face into a vector of its identity."""
 Points = Float[np.ndarray, "478 2"]
 
 _MM_PER_UNIT = 400.0
@@ -51,6 +51,8 @@ _SKIN = (1, 2)
 _FACE_POINTS = 468
 _LIPS = list(LIPS_OUTER + LIPS_INNER)
 _FRONT = 15.0
+_EMBEDDED = 45.0
+"""Degrees of yaw up to which identity is judged."""
 _ROI_MARGIN = 1.5
 _FEWEST = 4
 _WHOLE = 0.999
@@ -164,7 +166,7 @@ class _Judge:
         self._depth = known["depth"][shot] if "depth" in known else None
         self._part = known["part"][shot] if "part" in known else None
         self._embedder = embedder
-        self._vector = self._embedded(over_grey(truth))
+        self._vector = self._embedded(truth)
         self._found = self._landmarks(over_grey(truth))
 
     def scores(self, row: str, picture: np.ndarray) -> dict[str, float]:
@@ -188,7 +190,7 @@ class _Judge:
             scores["cover/iou"] = float(both.sum() / max(either.sum(), 1))
         depth = read_depth(self._task.row(row), self._task, self._shot)
         scores["surface/mm"] = self._surface(depth)
-        return scores | self._face_scores(row, shown)
+        return scores | self._face_scores(row, picture)
 
     def _surface(self, depth: np.ndarray | None) -> float:
         if depth is None or self._depth is None or self._part is None:
@@ -200,15 +202,16 @@ class _Judge:
         off = np.abs(depth - self._depth.astype(np.float32))[both]
         return float(np.median(off)) * _MM_PER_UNIT
 
-    def _face_scores(self, row: str, shown: np.ndarray) -> dict[str, float]:
+    def _face_scores(self, row: str, picture: np.ndarray) -> dict[str, float]:
         scores: dict[str, float] = {}
         if self._vector is not None:
-            vector = self._embedded(shown)
+            vector = self._embedded(picture)
             assert vector is not None
             lengths = np.linalg.norm(vector) * np.linalg.norm(self._vector)
             scores["identity/same"] = float(vector @ self._vector / lengths)
         if self._nets is None:
             return scores
+        shown = over_grey(picture)
         own = self._found if row == "truth" else self._landmarks(shown)
         goal = self._marks if row == "truth" else self._found
         scores["face/found"] = float(own is not None)
@@ -239,7 +242,11 @@ class _Judge:
         return FaceTracker(self._nets).start(np.ascontiguousarray(picture), roi)
 
     def _embedded(self, picture: np.ndarray) -> np.ndarray | None:
-        return None if self._embedder is None else self._embedder(picture)
+        """Return the person's embedding where a view is one that the embedder knows."""
+        known = abs(self._task.shots[self._shot].yaw) <= _EMBEDDED
+        if self._embedder is None or not known:
+            return None
+        return self._embedder(picture)
 
 
 def _hull(marks: Points, size: int) -> Bool[np.ndarray, "size size"]:

@@ -13,8 +13,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -34,6 +35,7 @@ __all__ = [
     "Encoded",
     "Encoder",
     "EncoderConfig",
+    "embed",
     "load_encoder",
     "save_encoder",
     "shipped_encoder",
@@ -190,11 +192,31 @@ def load_encoder(path: Path) -> Encoder:
     return encoder.requires_grad_(requires_grad=False).eval()
 
 
-def shipped_encoder(prior: Path) -> Path | None:
-    """Return the encoder that ships with the package if it tells a prior's codes."""
+def shipped_encoder(prior: Path | None = None) -> Path | None:
+    """Return the encoder that ships with the package, if there is one.
+
+    Args:
+        prior: whose codes it should tell; none: for its embedding alone.
+    """
     path = Path(str(resources.files("talk3d"))) / "data" / "encoder-small.safetensors"
-    if not path.is_file() or read_header(path)["parents"]["prior"] != file_sha256(
-        prior
-    ):
+    if not path.is_file():
         return None
-    return path
+    known = prior is None or read_header(path)["parents"]["prior"] == file_sha256(prior)
+    return path if known else None
+
+
+@torch.no_grad()
+def embed(
+    encoder: Encoder, picture: UInt8[np.ndarray, "height width 4"]
+) -> Float[np.ndarray, " e"]:
+    """Return the embedding of a person.
+
+    Args:
+        encoder: the network.
+        picture: straight sRGB colour and matte, cut as a subject is, within about
+            40 degrees of the front.
+    """
+    seen = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+    colour, matte = seen.split([3, 1], dim=1)
+    joined = torch.cat([colour * matte, matte], dim=1) * 2 - 1
+    return encoder(joined).embedding[0].numpy()

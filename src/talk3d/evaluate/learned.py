@@ -1,4 +1,4 @@
-"""Score rows with networks whose weights the user supplies: LPIPS, FID, KID.
+"""Score rows with networks: identity, and with the user's weights LPIPS, FID, KID.
 
 What was not given is named in `LearnedScores.missing`; nothing is put in its place.
 """
@@ -11,10 +11,16 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from talk3d.encoder.network import load_encoder, shipped_encoder
 from talk3d.evaluate.inception import load_inception
 from talk3d.evaluate.material import Shots, Truth
 from talk3d.evaluate.perceptual import load_lpips
-from talk3d.evaluate.scores import PerFrame, Score, perceptual_scores
+from talk3d.evaluate.scores import (
+    PerFrame,
+    Score,
+    identity_scores,
+    perceptual_scores,
+)
 from talk3d.evaluate.sets import frechet_distance, kernel_distance, kernel_spread
 
 __all__ = ["LearnedScores", "set_scores"]
@@ -37,6 +43,8 @@ class LearnedScores:
     def __init__(self, lpips: tuple[Path, Path] | None, inception: Path | None) -> None:
         self._lpips = None if lpips is None else load_lpips(*lpips)
         self._inception = None if inception is None else load_inception(inception)
+        file = shipped_encoder()
+        self._encoder = None if file is None else load_encoder(file)
 
     @property
     def missing(self) -> dict[str, str]:
@@ -47,13 +55,18 @@ class LearnedScores:
             for name, network in given.items()
             if network is None
         }
-        return absent | {"identity": "no validated embedder is at hand"}
+        if self._encoder is None:
+            absent["identity"] = "this installation lacks the encoder"
+        return absent
 
     def frames(self, shots: Shots, truth: Truth, *, moments: Sequence[int]) -> PerFrame:
-        """Measure LPIPS of a row per frame, if it was given."""
-        if self._lpips is None:
-            return {}
-        return perceptual_scores(shots, truth, moments=moments, model=self._lpips)
+        """Measure identity of a row per frame, and LPIPS if it was given."""
+        found: PerFrame = {}
+        if self._encoder is not None and truth.matte is not None:
+            found |= identity_scores(shots, truth, moments=moments, model=self._encoder)
+        if self._lpips is not None:
+            found |= perceptual_scores(shots, truth, moments=moments, model=self._lpips)
+        return found
 
     def features(
         self, shots: Shots, count: int

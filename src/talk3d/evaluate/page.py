@@ -58,6 +58,7 @@ def _pictures(region: str, where: str) -> dict[str, Metric]:
 
 METRICS: Mapping[str, Metric] = {
     **_pictures("matte", "of the person"),
+    "matte/identity": Metric("identity, cosine", "same", "higher", 3),
     "lips/lmd": Metric("lip landmark distance, %", "LMD %", "lower", 2),
     "lips/lmd_px": Metric("lip landmark distance, pixels", "LMD px", "lower", 2),
     "lips/gap": Metric("lip gap, eye distances", "gap", "none", 3),

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from talk3d.encoder.network import Encoder, embed
 from talk3d.evaluate import blinks, metrics, points, structure
 from talk3d.evaluate.material import Shots, Truth
 from talk3d.evaluate.perceptual import Lpips
@@ -27,6 +28,7 @@ from talk3d.sync import sound_offset
 __all__ = [
     "PerFrame",
     "Score",
+    "identity_scores",
     "landmark_scores",
     "perceptual_scores",
     "picture_scores",
@@ -114,6 +116,23 @@ def perceptual_scores(
             values = found.setdefault(f"{region}/lpips", unknown.copy())
             values[place] = model.distance(*pair)
     return found
+
+
+def identity_scores(
+    shots: Shots, truth: Truth, *, moments: Sequence[int], model: Encoder
+) -> PerFrame:
+    """Measure how much a row's person is the truth's: cosine of their embeddings.
+
+    Both are cut out by the truth's matte.
+    """
+    assert truth.matte is not None
+    cosines = []
+    for moment in moments:
+        matte = truth.matte(moment)[..., None]
+        pair = (shots(moment), truth.frame(moment))
+        own, other = (embed(model, np.concatenate([p, matte], -1)) for p in pair)
+        cosines.append(float(own @ other))
+    return {"matte/identity": np.array(cosines)}
 
 
 def landmark_scores(
