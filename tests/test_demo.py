@@ -5,9 +5,13 @@ import pytest
 import torch
 
 from talk3d.avatar import View, load_avatar
+from talk3d.camera import orbit_label
 from talk3d.demo import shipped
+from talk3d.eg3d.condition import condition_vector
 from talk3d.eg3d.files import load_generator
 from talk3d.eg3d.presets import small
+from talk3d.eg3d.sample import draw_codes
+from talk3d.encoder.network import load_encoder, shipped_encoder
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +23,34 @@ def test_the_prior_is_small_and_loads():
     path = shipped("prior-small.safetensors")
     assert path.stat().st_size < 20e6
     assert load_generator(path).config == small()
+
+
+def test_the_encoder_knows_the_codes_of_the_prior_it_is_shipped_with(tmp_path):
+    prior = shipped("prior-small.safetensors")
+    path = shipped_encoder(prior)
+    assert path is not None
+    assert path.stat().st_size < 6e6
+    assert load_encoder(path).config.z_dim == small().z_dim
+    (tmp_path / "other.safetensors").write_bytes(prior.read_bytes()[:-1])
+    assert shipped_encoder(tmp_path / "other.safetensors") is None
+
+
+def test_the_encoder_tells_whom_the_prior_shows():
+    generator = load_generator(shipped("prior-small.safetensors"))
+    path = shipped_encoder()
+    assert path is not None
+    encoder = load_encoder(path)
+    label = orbit_label(0.2, 0.0)[None].expand(4, -1)
+    with torch.no_grad():
+        codes = draw_codes(generator, range(4))
+        w = generator.map(
+            codes, condition_vector(torch.zeros(4, 53), torch.zeros(4, 4))
+        )
+        rendering = generator.render(generator.planes(w), label, generator.sampling())
+        told = encoder(generator.upsample(rendering, w).clamp(-1, 1)).code
+    parts = [(code - encoder.mean) / encoder.spread for code in (told, codes)]
+    said, true = (part / part.norm(dim=1, keepdim=True) for part in parts)
+    assert (said @ true.T).argmax(1).tolist() == [0, 1, 2, 3]
 
 
 def test_the_speaker_is_small_and_synthetic(speaker):
@@ -56,8 +88,6 @@ def test_a_missing_file_is_named():
 def test_the_average_person_of_the_prior_is_a_head():
     generator = load_generator(shipped("prior-small.safetensors"))
     w = generator.backbone.mapping.w_avg.expand(1, generator.num_layers, -1)
-    from talk3d.camera import orbit_label
-
     with torch.no_grad():
         planes = generator.planes(w)
         for yaw in (0.0, 1.3, -1.3):
