@@ -24,7 +24,6 @@ from talk3d.benchmark.ours import shortened, unlearned
 from talk3d.camera import orbit_label, pack_label, unpack_label
 from talk3d.dataset import Subject
 from talk3d.demo import shipped
-from talk3d.eg3d.condition import condition_vector
 from talk3d.frames import FrameBatch, FrameStore
 from talk3d.movie import write_movie
 from talk3d.objective import raw_error
@@ -148,7 +147,7 @@ def _refitted(
 def _posed(
     person: Person, first: FrameBatch, second: FrameBatch, learned: dict[str, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    condition = condition_vector(learned["expression"], learned["gaze"])
+    condition = person.generator.condition(learned["expression"], learned["gaze"])
     w = person.generator.map(person.z, condition) + person.offset
     w = w + (first.face @ person.drive.style)[:, None]
     pose, intrinsics = unpack_label(second.camera)

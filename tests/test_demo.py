@@ -7,7 +7,6 @@ import torch
 from talk3d.avatar import View, load_avatar
 from talk3d.camera import orbit_label
 from talk3d.demo import shipped
-from talk3d.eg3d.condition import condition_vector
 from talk3d.eg3d.files import load_generator
 from talk3d.eg3d.presets import small
 from talk3d.eg3d.sample import draw_codes
@@ -44,7 +43,7 @@ def test_the_encoder_tells_whom_the_prior_shows():
     with torch.no_grad():
         codes = draw_codes(generator, range(4))
         w = generator.map(
-            codes, condition_vector(torch.zeros(4, 53), torch.zeros(4, 4))
+            codes, generator.condition(torch.zeros(4, 53), torch.zeros(4, 4))
         )
         rendering = generator.render(generator.planes(w), label, generator.sampling())
         told = encoder(generator.upsample(rendering, w).clamp(-1, 1)).code

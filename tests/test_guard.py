@@ -42,3 +42,18 @@ def test_nothing_strays_from_itself_and_another_tint_does():
     assert guard.loss(generator, planes, 500, chance=chance) == 0
     strayed = guard.loss(generator, planes + 0.5, 500, chance=chance)
     assert strayed > 0.05
+
+
+def test_what_is_wrong_in_sight_is_mended_where_it_looks_alike():
+    points = torch.tensor([[0.0, 0.0, -0.2], [0.05, 0.0, -0.2], [0.0, 0.0, -3.0]])
+    colour = torch.tensor([[0.4, 0.5, 0.6], [0.9, 0.1, 0.1], [0.4, 0.5, 0.6]])
+    guard = Guard(points, torch.ones(3), colour)
+    seen = torch.zeros(50, 3)
+    shown = torch.tensor([0.4, 0.5, 0.6]).expand(50, 3)
+    wanted = torch.tensor([0.8, 0.8, 0.8]).expand(50, 3)
+    moved = guard.recoloured(seen, shown, wanted).colour
+    torch.testing.assert_close(moved[0], wanted[0], atol=0.03, rtol=0)
+    torch.testing.assert_close(moved[1], colour[1], atol=0.03, rtol=0)
+    torch.testing.assert_close(moved[2], colour[2])
+    same = guard.recoloured(seen, shown, shown).colour
+    torch.testing.assert_close(same, colour)

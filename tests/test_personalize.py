@@ -6,12 +6,19 @@ import pytest
 import torch
 from tests.drawn import write_ball_subject
 
+from talk3d.checkpoint import file_sha256
 from talk3d.eg3d.config import GeneratorConfig
-from talk3d.eg3d.files import save_generator
+from talk3d.eg3d.files import load_generator, save_generator
 from talk3d.eg3d.generator import Generator
+from talk3d.encoder.network import (
+    Encoder,
+    EncoderConfig,
+    load_encoder,
+    save_encoder,
+)
 from talk3d.frames import FrameStore
 from talk3d.person import load_person, person_state, save_person
-from talk3d.personalize import PersonalizeConfig, personalize
+from talk3d.personalize import PersonalizeConfig, first_draws, personalize
 
 CONFIG = PersonalizeConfig(
     invert_steps=2,
@@ -51,6 +58,31 @@ def test_a_resumed_fit_equals_an_uninterrupted_one(subject, prior, tmp_path):
     resumed = _fitted(subject, prior, CONFIG, tmp_path / "b.state")
     for name, value in person_state(whole).items():
         torch.testing.assert_close(person_state(resumed)[name], value, atol=0, rtol=0)
+
+
+def test_a_fit_begins_with_what_its_encoder_says(subject, prior, tmp_path):
+    torch.manual_seed(1)
+    network = Encoder(EncoderConfig.tiny())
+    path = tmp_path / "encoder.safetensors"
+    save_encoder(path, network, prior=file_sha256(prior), step=1)
+    config = replace(CONFIG, invert_steps=1)
+    steps = personalize(
+        subject, prior, config, state=tmp_path / "e.state", encoder=path
+    )
+    person = next(steps)[-1]
+    generator = load_generator(prior)
+    store = FrameStore(subject, subject.train)
+    draws = first_draws(generator, load_encoder(path), store)
+    torch.testing.assert_close(person.z, generator.codes(draws))
+    average = next(personalize(subject, prior, config, state=tmp_path / "f.state"))[-1]
+    assert not torch.allclose(person.z, average.z)
+
+
+def test_an_encoder_of_another_prior_is_refused(subject, prior, tmp_path):
+    path = tmp_path / "encoder.safetensors"
+    save_encoder(path, Encoder(EncoderConfig.tiny()), prior="00", step=1)
+    with pytest.raises(ValueError, match="codes of another prior"):
+        next(personalize(subject, prior, CONFIG, state=tmp_path / "g", encoder=path))
 
 
 def test_tuning_brings_the_pictures_closer(subject, prior, tmp_path):

@@ -4,11 +4,12 @@ Comes in: tri-planes before they are fitted to pictures, and the camera the pict
 taken with. Goes out: points that this camera does not see, on the surface of the other
 sides and behind, with their opacity and colour; and a loss that holds other planes to
 them. Planes are shared by all points that project to a texel, so what is painted on
-the face would otherwise show on the ear.
+the face would otherwise show on the ear. What the prior got wrong in sight, such as
+the tone of hair or cloth, is mended out of sight, too, by what is near and looks alike.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -28,6 +29,9 @@ _HIDDEN = 0.08
 _JITTER = 0.015
 _THICKNESS = 0.01
 _EVEN = 30_000
+_NEAR, _ALIKE = 0.25, 0.15
+"""Deviations of the kernel that carries changes of colour: world units, colour."""
+_CHUNK = 4096
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,34 @@ class Guard:
         points = points[hidden]
         opacity, colour = _evaluate(generator, planes, points[None])
         return cls(points, opacity[0], colour[0])
+
+    @torch.no_grad()
+    def recoloured(
+        self,
+        points: Float[Tensor, "seen 3"],
+        shown: Float[Tensor, "seen 3"],
+        wanted: Float[Tensor, "seen 3"],
+    ) -> "Guard":
+        """Return the guard with colours changed as those of points in sight are.
+
+        Each colour changes by the mean change of points in sight, weighted by how near
+        they are and how like its own their colour was (a bilateral kernel, Tomasi and
+        Manduchi 1998); where none is, it stays.
+
+        Args:
+            points: in sight, world units.
+            shown: their colour as the guard's planes have it, 0 to 1.
+            wanted: their colour in the recording, 0 to 1.
+        """
+        here = torch.cat([points / _NEAR, shown / _ALIKE], dim=1)
+        there = torch.cat([self.points / _NEAR, self.colour / _ALIKE], dim=1)
+        changes = []
+        for part in there.split(_CHUNK):
+            weight = torch.exp(-0.5 * torch.cdist(part, here).square())
+            total = weight.sum(1, keepdim=True) + 1
+            changes.append(weight @ (wanted - shown) / total)
+        colour = (self.colour + torch.cat(changes)).clamp(0, 1)
+        return replace(self, colour=colour)
 
     def loss(
         self,

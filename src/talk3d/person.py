@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from talk3d.checkpoint import file_sha256, half_precision, load_model, save_model
-from talk3d.eg3d.condition import condition_vector
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.generator import Generator
 from talk3d.lips import FACE_NUMBERS
@@ -97,7 +96,7 @@ class Person:
             face: see ``talk3d.lips.face_signals``.
             gaze: radians.
         """
-        condition = condition_vector(self.drive.weights(face), gaze)
+        condition = self.generator.condition(self.drive.weights(face), gaze)
         w = self.generator.map(self.z.expand(len(face), -1), condition)
         return w + self.offset + (face @ self.drive.style)[:, None]
 
@@ -109,7 +108,7 @@ class Person:
 
     def neutral(self) -> Float[Tensor, "1 layers w"]:
         """Return the style vectors with sealed lips and straight gaze."""
-        nothing = condition_vector(torch.zeros(1, 53), torch.zeros(1, 4))
+        nothing = self.generator.condition(torch.zeros(1, 53), torch.zeros(1, 4))
         return self.generator.map(self.z, nothing) + self.offset
 
 

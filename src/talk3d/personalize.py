@@ -22,16 +22,19 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
+from talk3d.camera import camera_rays
 from talk3d.checkpoint import write_atomically
 from talk3d.dataset import Subject
 from talk3d.eg3d.files import load_generator
 from talk3d.eg3d.generator import Generator, Rendering
 from talk3d.eg3d.state import parameter_groups
 from talk3d.eg3d.train import LINEAR_RATE
-from talk3d.encoder.network import Encoder, load_encoder
+from talk3d.encoder.network import Encoder, knows, load_encoder
 from talk3d.frames import FrameBatch, FrameStore
 from talk3d.guard import GUARD_POINTS, Guard
+from talk3d.neck import rest_points
 from talk3d.objective import face_depth_error, picture_terms, raw_error
 from talk3d.pace import Pace, paces
 from talk3d.person import Drive, Person, average_person, person_from_state, person_state
@@ -45,6 +48,8 @@ _STAGES = ("invert", "coarse", "tune")
 _GUARD_EVERY = 3
 _LOOKS = 8
 """Frames that the encoder looks at."""
+_SIGHT, _SIGHT_FRAMES, _SOLID = 48, 4, 0.95
+"""Rays per side, frames and opacity of what tells colours in sight."""
 _ROUGH = 2
 """Side of the raw picture over that of what is rendered before tuning: these stages
 look for shape and broad tones, for which a quarter of the rays will do."""
@@ -127,7 +132,14 @@ def personalize(
 
     Raises:
         FloatingPointError: if a loss is not finite.
+        ValueError: if the encoder tells another prior's codes.
     """
+    if encoder is not None and not knows(encoder, prior):
+        message = (
+            f"the encoder {encoder} tells the codes of another prior than {prior}:"
+            " train one for it with talk3d prior encoder, or give none"
+        )
+        raise ValueError(message)
     store = FrameStore(subject, subject.train)
     run = _start(prior, config, store)
     if encoder is not None:
@@ -170,8 +182,8 @@ def first_draws(
     prior: Generator, encoder: Encoder, store: FrameStore
 ) -> Float[Tensor, "1 z"]:
     """Return what an encoder says of a person: the mean over spread frames."""
-    rows = torch.linspace(0, len(store) - 1, min(_LOOKS, len(store))).long()
-    code = encoder(store.batch(rows.tolist()).premultiplied()).code
+    batch = store.batch(_spread(store, _LOOKS))
+    code = encoder(batch.premultiplied()).code
     return prior.draws(code.mean(0, keepdim=True))
 
 
@@ -179,7 +191,7 @@ def _enter(run: _Run, stage: int, config: PersonalizeConfig) -> None:
     """Begin a stage: what is learned, and its optimiser."""
     run.stage, run.step = stage, 0
     person, inverting = run.person, stage == 0
-    person.z = person.z.detach()
+    person.z = person.generator.codes(run.draws.detach())
     run.draws.requires_grad_(inverting)
     person.offset.requires_grad_(inverting)
     for tensor in (person.detail, person.drive.expression, person.drive.style):
@@ -302,12 +314,39 @@ def _guard(run: _Run, store: FrameStore) -> Guard:
     person = run.person
     nothing = torch.zeros_like(person.detail)
     inverted = Person(run.anchor, person.z, person.offset, nothing, person.drive)
-    return Guard.of(
-        run.anchor,
-        inverted.planes(inverted.neutral()),
-        store.mean_camera(),
-        chance=torch.Generator().manual_seed(0),
+    planes = inverted.planes(inverted.neutral())
+    chance = torch.Generator().manual_seed(0)
+    guard = Guard.of(run.anchor, planes, store.mean_camera(), chance=chance)
+    return guard.recoloured(*_in_sight(run.anchor, planes, store))
+
+
+def _in_sight(
+    prior: Generator, planes: Float[Tensor, "1 3 c h w"], store: FrameStore
+) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
+    """Return what spread frames see: points, their colour in planes and in frames."""
+    batch = store.batch(_spread(store, _SIGHT_FRAMES))
+    view = prior.render(
+        planes, batch.camera, prior.sampling(), neck=batch.neck, size=_SIGHT
     )
+    origins, directions = camera_rays(batch.camera, _SIGHT)
+    points = origins + directions * view.depth.flatten(2).transpose(1, 2)
+    size = (_SIGHT, _SIGHT)
+    truth = functional.interpolate(batch.premultiplied(), size=size, mode="area")
+    shown, wanted = (
+        ((picture + 1) / 2).flatten(2).transpose(1, 2)
+        for picture in (view.picture(), truth)
+    )
+    both = (shown[..., 3] > _SOLID) & (wanted[..., 3] > _SOLID)
+    shown, wanted = (
+        (picture[both][:, :3] / picture[both][:, 3:]).clamp(0, 1)
+        for picture in (shown, wanted)
+    )
+    return rest_points(points, batch.neck)[both], shown, wanted
+
+
+def _spread(store: FrameStore, count: int) -> list[int]:
+    """Return rows of the store, evenly spread."""
+    return torch.linspace(0, len(store) - 1, min(count, len(store))).long().tolist()
 
 
 def _descend(run: _Run, terms: dict[str, Tensor]) -> None:

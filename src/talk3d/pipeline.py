@@ -142,14 +142,23 @@ def _share(config: CreateConfig, part: float) -> float | None:
 
 
 def personalize_subject(
-    subject: Path, prior: Path, out: Path, config: PersonalizeConfig, report: Report
+    subject: Path,
+    prior: Path,
+    out: Path,
+    config: PersonalizeConfig,
+    report: Report,
+    *,
+    encoder: Path | None = None,
 ) -> None:
-    """Fit the prior to a subject and write a generator file."""
+    """Fit the prior to a subject and write a generator file.
+
+    Without an encoder the shipped one is taken if it knows the prior.
+    """
     state = out.with_suffix(".state")
     opened = Subject.open(subject)
     preview = _Preview(out.with_suffix(".png"), opened)
     person: Person | None = None
-    encoder = shipped_encoder(prior)
+    encoder = encoder or shipped_encoder(prior)
     steps = personalize(opened, prior, config, state=state, encoder=encoder)
     for stage, step, length, person in steps:
         report(stage, step / length)

@@ -73,7 +73,12 @@ def test_the_adversarial_stage_learns_from_pictures_alone(folder, tmp_path):
 
 
 def test_the_generator_is_told_cameras_if_wanted(folder, tmp_path):
-    told = replace(CONFIG, adversary=AdversaryConfig(swap=0.5, blur=1.0), steps=1)
+    told = replace(
+        CONFIG,
+        generator=replace(CONFIG.generator, pose_told=True),
+        adversary=AdversaryConfig(swap=0.5, blur=1.0),
+        steps=1,
+    )
     untold = replace(CONFIG, adversary=AdversaryConfig(), steps=1)
     weights = []
     for name, config in (("told", told), ("untold", untold)):
@@ -84,6 +89,11 @@ def test_the_generator_is_told_cameras_if_wanted(folder, tmp_path):
     camera = slice(0, 25)
     assert torch.equal(weights[1][:, camera], before[:, camera])
     assert not torch.equal(weights[0][:, camera], before[:, camera])
+    prior = load_generator(tmp_path / "told" / "prior.safetensors")
+    rest = prior.condition(torch.zeros(1, 53), torch.zeros(1, 4))
+    torch.testing.assert_close(rest[0, camera], orbit_label(0.0, 0.0))
+    with pytest.raises(ValueError, match=r"swap is 0\.5 and pose_told False"):
+        replace(told, generator=CONFIG.generator)
 
 
 def test_stages_that_need_depth_refuse_pictures_alone(folder, tmp_path):

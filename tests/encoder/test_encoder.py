@@ -91,6 +91,11 @@ def test_too_few_people_are_named(corpus, codes):
         next(train_encoder(corpus, codes, config))
 
 
+def test_codes_of_another_corpus_are_named(corpus, codes):
+    with pytest.raises(ValueError, match=r"codes of 29 people.* shows 30: give"):
+        next(train_encoder(corpus, codes[1:], CONFIG))
+
+
 def test_altered_pictures_are_premultiplied_pictures():
     colour = torch.rand(6, 3, 64, 64, generator=chance())
     alpha = torch.ones(6, 1, 64, 64)

@@ -63,9 +63,9 @@ def write_report(
     tables, body = [], []
     for kind, pooled in pools.items():
         found = [markdown(pooled, metric, names) for metric in COLUMNS]
-        members = [groups_of(t.path / "subject") for t in tasks[kind] if t.synthetic]
-        if len(members) > 1:
-            found.append(by_group(pooled, members, "ours"))
+        if kind == "synthetic" and len(tasks[kind]) > 1:
+            groups = [groups_of(task.path / "subject") for task in tasks[kind]]
+            found.append(by_group(pooled, groups, "ours"))
         found = [table for table in found if table]
         tables.append(f"## {_TITLES[kind]}\n\n" + "\n".join(found))
         body.append(_section(out, kind, pooled, tasks[kind], names, found))

@@ -14,7 +14,7 @@ cannot be measured:
 | `surface/mm`    | median depth error on face skin that both show    | mm       |
 | `points/error`  | landmarks that the truth shows, against its own   | % of eye |
 | `lips/lmd`      | the same of the lips after both are centred       | distance |
-| `identity/same` | cosine of an embedder's vectors, within 45° of yaw | -1..1    |
+| `identity/same` | cosine of an embedder's vectors, within 40° of yaw | -1..1    |
 
 Landmarks are found by the same networks in every row, starting from the true place.
 In the row `truth` they are held against the exact ones: the networks' own error.
@@ -33,6 +33,7 @@ from PIL import Image
 
 from talk3d.benchmark.controls import Pictures
 from talk3d.benchmark.task import Task
+from talk3d.encoder.network import WIDEST
 from talk3d.evaluate import metrics, structure
 from talk3d.evaluate.points import face_scale
 from talk3d.evaluate.regions import LIPS_INNER, LIPS_OUTER, matte_mask, shrink
@@ -51,8 +52,6 @@ _SKIN = (1, 2)
 _FACE_POINTS = 468
 _LIPS = list(LIPS_OUTER + LIPS_INNER)
 _FRONT = 15.0
-_EMBEDDED = 45.0
-"""Degrees of yaw up to which identity is judged."""
 _ROI_MARGIN = 1.5
 _FEWEST = 4
 _WHOLE = 0.999
@@ -206,9 +205,9 @@ class _Judge:
         scores: dict[str, float] = {}
         if self._vector is not None:
             vector = self._embedded(picture)
-            assert vector is not None
-            lengths = np.linalg.norm(vector) * np.linalg.norm(self._vector)
-            scores["identity/same"] = float(vector @ self._vector / lengths)
+            if vector is not None:
+                lengths = np.linalg.norm(vector) * np.linalg.norm(self._vector)
+                scores["identity/same"] = float(vector @ self._vector / lengths)
         if self._nets is None:
             return scores
         shown = over_grey(picture)
@@ -242,9 +241,9 @@ class _Judge:
         return FaceTracker(self._nets).start(np.ascontiguousarray(picture), roi)
 
     def _embedded(self, picture: np.ndarray) -> np.ndarray | None:
-        """Return the person's embedding where a view is one that the embedder knows."""
-        known = abs(self._task.shots[self._shot].yaw) <= _EMBEDDED
-        if self._embedder is None or not known:
+        """Return the person's embedding, of views that the embedder knows, cut out."""
+        known = abs(self._task.shots[self._shot].yaw) <= WIDEST
+        if self._embedder is None or not known or (picture[..., 3] == 255).all():
             return None
         return self._embedder(picture)
 

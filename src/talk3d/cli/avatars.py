@@ -203,13 +203,20 @@ def preprocess(
     print(f"wrote {out}")
 
 
-def personalize(subject: Positional[Path], out: Out, prior: Path | None = None) -> None:
+def personalize(
+    subject: Positional[Path],
+    out: Out,
+    prior: Path | None = None,
+    encoder: Path | None = None,
+) -> None:
     """Fit the prior to a subject.
 
     Args:
         subject: the subject folder.
         out: the generator file to write (.safetensors).
         prior: the 3D prior; the shipped one if not given.
+        encoder: tells the prior's code to begin with (talk3d prior encoder); the
+            shipped one for the shipped prior if not given, else the average is.
     """
     from talk3d.personalize import PersonalizeConfig
     from talk3d.pipeline import personalize_subject
@@ -221,6 +228,7 @@ def personalize(subject: Positional[Path], out: Out, prior: Path | None = None) 
             out,
             PersonalizeConfig(),
             progress.report,
+            encoder=encoder,
         )
     print(f"wrote {out}")
 

@@ -3,7 +3,7 @@
 Nothing heavy is imported before a command runs, so help answers at once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -26,10 +26,10 @@ class Recipe:
     texture: float = 0.5
     """Weight of the local strength of detail in pictures."""
     swap: float | None = None
-    """In the adversarial stage, tell the generator the camera, in the end with this
-    chance another picture's (EG3D: 0.5); it is told none if not given."""
+    """In the adversarial stage, tell the generator the camera, after the first fifth
+    with this chance another picture's (EG3D: 0.5); it is told none if not given."""
     blur: float = 0.0
-    """Of what the adversarial stage judges at first, pixels (EG3D: 10)."""
+    """Of what the adversarial stage judges in the first fifth, pixels (EG3D: 10)."""
 
 
 _RECIPE = Recipe()
@@ -223,7 +223,7 @@ def prior_train(
     weights = None if init is None else load_weights(init)
     with joined() as team, Progress("interrupted; the same command goes on") as shown:
         config = PriorTrainConfig(
-            generator=small(),
+            generator=replace(small(), pose_told=recipe.swap is not None),
             stage=stage,
             steps=steps,
             shares=team.size if shares is None else shares,
@@ -260,16 +260,19 @@ def prior_encoder(
     from talk3d.encoder.network import EncoderConfig, save_encoder
     from talk3d.encoder.train import EncoderTrainConfig, train_encoder
 
-    pictures, codes = Corpus.open(corpus), load_weights(run)["codes"]
-    prior = file_sha256(run / "prior.safetensors")
+    pictures, weights = Corpus.open(corpus), load_weights(run)
+    if "codes" not in weights:
+        message = f"{run} has no codes: give the folder of a prior's training"
+        raise ValueError(message)
+    codes, prior = weights["codes"], file_sha256(run / "prior.safetensors")
     config = EncoderTrainConfig(
         network=EncoderConfig(z_dim=codes.shape[1]), steps=steps, seed=seed
     )
-    with Progress(f"interrupted; {out} holds the last 500 steps done") as shown:
+    with Progress("interrupted; nothing was written") as shown:
         for step, _terms, network in train_encoder(pictures, codes, config):
             shown.report("encoder", step / steps)
-            if step % 500 == 0 or step == steps:
-                save_encoder(out, network, prior=prior, step=step)
+            if step == steps:
+                save_encoder(out, network, prior=prior, step=steps)
     print(f"wrote {out}")
 
 

@@ -49,21 +49,36 @@ class AdversaryConfig:
     swap: float | None = None
     """Pose conditioning: the generator is told the camera, in the end with this chance
     another picture's (EG3D: 0.5). None: it is told none."""
-    swap_images: int = 1_000_000
-    """Pictures over which that chance falls from 1."""
+    swap_share: float = 0.2
+    """Of the run, over which that chance falls from 1."""
     blur: float = 0.0
     """Of what is judged at first, pixels (EG3D: 10)."""
-    blur_images: int = 200_000
-    """Pictures over which it falls to 0."""
+    blur_share: float = 0.2
+    """Of the run, over which it falls to 0. EG3D's shares of its first run of 25
+    million pictures are 0.04 for the swap and 0.008 for the blur; a run on a CPU has a
+    thousandth of these pictures, and the network must learn in it, too."""
 
-    def swap_at(self, images: int) -> float:
-        """Return the chance of another's camera after so many pictures."""
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ValueError: if a number is out of range.
+        """
+        if self.swap is not None and not 0 <= self.swap <= 1:
+            message = f"swap is {self.swap}: give a chance from 0 to 1"
+            raise ValueError(message)
+        if self.blur < 0:
+            message = f"blur is {self.blur}: give pixels, 0 for none"
+            raise ValueError(message)
+
+    def swap_at(self, part: float) -> float:
+        """Return the chance of another's camera after a part of the run."""
         end = 1.0 if self.swap is None else self.swap
-        return 1 + (end - 1) * min(images / self.swap_images, 1.0)
+        return 1 + (end - 1) * min(part / self.swap_share, 1.0)
 
-    def blur_at(self, images: int) -> float:
-        """Return the blur after so many pictures, pixels."""
-        return self.blur * max(1 - images / self.blur_images, 0.0)
+    def blur_at(self, part: float) -> float:
+        """Return the blur after a part of the run, pixels."""
+        return self.blur * max(1 - part / self.blur_share, 0.0)
 
 
 @dataclass(frozen=True)
@@ -91,18 +106,19 @@ class Judged:
         ]
         return cls(shrunk[0], shrunk[1], like.camera)
 
-    def blurred(self, width: float, *, real: bool) -> "Judged":
-        """Return the same, blurred; made raw pictures stay (EG3D).
+    def blurred(self, width: float) -> "Judged":
+        """Return the same with the picture blurred; the raw one stays.
+
+        EG3D blurs true raw pictures, too, in raw pixels; windows are too small for it.
 
         Args:
-            width: pixels; the kernel is 2^-(i/width)^2 up to three widths.
-            real: whether these are true pictures.
+            width: pixels; the kernel is 2^-(i/width)^2 up to three widths, cut at the
+                borders.
         """
         reach = int(3 * width)
         if reach == 0:
             return self
-        raw = _blurred(self.raw, width, reach) if real else self.raw
-        return Judged(_blurred(self.picture, width, reach), raw, self.camera)
+        return Judged(_blurred(self.picture, width, reach), self.raw, self.camera)
 
     def detach(self) -> "Judged":
         """Return the same without its history."""
@@ -123,12 +139,15 @@ def swapped(
 
 def _blurred(images: Tensor, width: float, reach: int) -> Tensor:
     steps = torch.arange(-reach, reach + 1, device=images.device)
-    taps = 2 ** -((steps / width) ** 2)
-    taps = (taps / taps.sum()).to(images.dtype)
+    taps = (2 ** -((steps / width) ** 2)).to(images.dtype)
+
+    def passed(flat: Tensor) -> Tensor:
+        flat = functional.conv2d(flat, taps.view(1, 1, 1, -1), padding=(0, reach))
+        return functional.conv2d(flat, taps.view(1, 1, -1, 1), padding=(reach, 0))
+
     flat = images.flatten(0, 1)[:, None]
-    flat = functional.conv2d(flat, taps.view(1, 1, 1, -1), padding=(0, reach))
-    flat = functional.conv2d(flat, taps.view(1, 1, -1, 1), padding=(reach, 0))
-    return flat[:, 0].unflatten(0, images.shape[:2])
+    whole = passed(torch.ones_like(flat[:1]))
+    return (passed(flat) / whole)[:, 0].unflatten(0, images.shape[:2])
 
 
 def roughness(

@@ -1,8 +1,8 @@
 """What our prior is told besides the identity: camera, expression and gaze.
 
 The camera part is zero in the prior that we ship; priors trained with pose conditioning
-and published networks use it. All zeros ask for the neutral face with sealed lips that
-looks straight ahead.
+and published networks use it. Zeros in the rest ask for the neutral face with sealed
+lips that looks straight ahead.
 """
 
 import torch

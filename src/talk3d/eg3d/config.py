@@ -24,6 +24,9 @@ class GeneratorConfig:
     """Lengths of the condition's parts: camera, then expression and gaze if any."""
     condition_scales: tuple[float, ...] = (1.0, 3.0, 3.0)
     """Factor on each part of the condition; 0 switches a part off."""
+    pose_told: bool = False
+    """Whether the condition's camera was told in training (EG3D's pose conditioning);
+    then it is a frontal one where none is given, else zeros."""
     norm_floor: float = 0.25
     """Added to mean squares when code and condition are normalised."""
     mapping_depth: int = 2

@@ -18,9 +18,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from talk3d.camera import camera_rays
+from talk3d.camera import camera_rays, orbit_label
 from talk3d.eg3d import volume
 from talk3d.eg3d.backbone import Backbone, Decoder, Synthesis
+from talk3d.eg3d.condition import condition_vector
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.depths import Rays, Sampling
 from talk3d.eg3d.proposal import march_proposed
@@ -127,6 +128,24 @@ class Generator(nn.Module):
             w = self.backbone.mapping.w_avg.lerp(w, truncation)
         return w[:, None].expand(-1, self.config.num_layers, -1)
 
+    def condition(
+        self,
+        expression: Float[Tensor, "batch 53"],
+        gaze: Float[Tensor, "batch 4"],
+        camera: Float[Tensor, "batch 25"] | None = None,
+    ) -> Float[Tensor, "batch 82"]:
+        """Return the condition for an expression and a gaze.
+
+        Args:
+            expression: weights relative to the sealed neutral.
+            gaze: left yaw, pitch, right yaw, pitch in radians.
+            camera: label; without one the condition is that of use, which does not
+                change with the view.
+        """
+        if camera is None and self.config.pose_told:
+            camera = orbit_label(0.0, 0.0).to(expression).expand(len(expression), -1)
+        return condition_vector(expression, gaze, camera)
+
     def codes(self, draws: Float[Tensor, "batch z"]) -> Float[Tensor, "batch z"]:
         """Return identity codes, spread as those of the people trained on.
 
@@ -142,10 +161,11 @@ class Generator(nn.Module):
 
         Args:
             codes: identity codes.
-            noise: variance of the error of each of their numbers.
+            noise: variance of the error of each of their numbers; it keeps directions
+                in which people hardly differ from large draws.
         """
         spread = self.z_spread
-        gram = spread.T @ spread + noise * torch.eye(len(spread))
+        gram = spread.T @ spread + noise * torch.eye(len(spread), device=spread.device)
         return torch.linalg.solve(gram, (codes - self.z_avg) @ spread, left=False)
 
     @torch.no_grad()

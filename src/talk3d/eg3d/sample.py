@@ -13,7 +13,6 @@ from numpy import ndarray
 from torch import Tensor
 
 from talk3d.camera import orbit_label
-from talk3d.eg3d.condition import condition_vector
 from talk3d.eg3d.generator import Generator
 
 __all__ = ["SHEET_YAWS", "draw_codes", "sample_sheet"]
@@ -67,7 +66,7 @@ def _at_rest(generator: Generator) -> Float[Tensor, "1 condition"]:
     """Return the condition of a face at rest; published networks take a camera."""
     if generator.config.condition_dims == (25,):
         return orbit_label(0.0, 0.0)[None]
-    return condition_vector(torch.zeros(1, 53), torch.zeros(1, 4))
+    return generator.condition(torch.zeros(1, 53), torch.zeros(1, 4))
 
 
 def _on_grey(

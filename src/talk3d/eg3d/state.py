@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from talk3d.checkpoint import write_atomically
 from talk3d.eg3d.adversary import Adversary, AdversaryConfig
-from talk3d.eg3d.condition import condition_vector
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.corpus import Corpus
 from talk3d.eg3d.files import load_generator, save_generator
@@ -67,11 +66,6 @@ class PriorTrainConfig:
     adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
     """How the adversarial stage judges."""
 
-    @property
-    def images(self) -> int:
-        """Pictures of a step."""
-        return 2 * self.people * self.shares
-
     def __post_init__(self) -> None:
         """Check the ranges."""
         counts = ("steps", "people", "shares", "pixels", "times")
@@ -79,6 +73,13 @@ class PriorTrainConfig:
         if min(given.values()) < 1:
             shown = ", ".join(f"{name} {value}" for name, value in given.items())
             message = f"{shown}: all must be at least 1"
+            raise ValueError(message)
+        if (self.adversary.swap is not None) != self.generator.pose_told:
+            message = (
+                f"swap is {self.adversary.swap} and pose_told"
+                f" {self.generator.pose_told}: give a chance exactly where the"
+                " generator is told the camera"
+            )
             raise ValueError(message)
 
 
@@ -268,7 +269,7 @@ class TrainState:
         """Describe the people trained on: spread of codes, average neutral style."""
         codes = self.codes.weight[self.people]
         self.average.set_spread(codes)
-        neutral = condition_vector(
+        neutral = self.average.condition(
             torch.zeros(len(codes), 53), torch.zeros(len(codes), 4)
         )
         w = self.average.map(codes, neutral)

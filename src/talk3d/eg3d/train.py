@@ -25,7 +25,6 @@ import torch
 from torch import Tensor
 
 from talk3d.eg3d.adversary import Judged, roughness, swapped
-from talk3d.eg3d.condition import condition_vector
 from talk3d.eg3d.corpus import Corpus, CorpusBatch
 from talk3d.eg3d.generator import Generator
 from talk3d.eg3d.image_set import ImageSet
@@ -192,12 +191,12 @@ def _objective(
     generator, adversary = state.generator, state.adversary
     people = batch.person
     code = state.made_up(len(people), chance) if made_up else state.codes(people)
-    images = state.step * config.images
+    part = state.step / config.steps
     camera = None
     if adversary is not None and config.adversary.swap is not None:
-        share = config.adversary.swap_at(images)
+        share = config.adversary.swap_at(part)
         camera = swapped(batch.camera, share, chance=chance)
-    condition = condition_vector(batch.expression, batch.gaze, camera)
+    condition = generator.condition(batch.expression, batch.gaze, camera)
     with body_precision(config.half):
         w = generator.map(code, condition)
         planes = generator.planes(w)
@@ -220,13 +219,13 @@ def _objective(
         terms |= picture_losses(shown, windows, texture=config.texture)
     if adversary is None:
         return terms, None
-    blur = config.adversary.blur_at(images)
-    fake = Judged.made(shown, windows).blurred(blur, real=False)
+    blur = config.adversary.blur_at(part)
+    fake = Judged.made(shown, windows).blurred(blur)
     terms["adversarial"] = adversary.loss(fake, half=config.half)
     rough = roughness(generator, planes, chance=chance)
     terms["density"] = config.adversary.density * rough
     true = Judged.of(premultiplied(windows, fake.picture.shape[-1]), fake)
-    true = true.blurred(blur, real=True)
+    true = true.blurred(blur)
     return terms, (fake, true)
 
 
@@ -250,7 +249,7 @@ def _people_of(corpus: Corpus | ImageSet, config: PriorTrainConfig) -> list[list
     for index, person in enumerate(corpus.person.tolist()):
         images.setdefault(person, []).append(index)
     people = [images[person] for person in sorted(images)]
-    kept = people[: len(people) - config.held_out]
+    kept = people[: max(0, len(people) - config.held_out)]
     if not kept:
         message = (
             f"the corpus has {len(people)} people and {config.held_out} are held out:"

@@ -32,10 +32,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KIND",
+    "WIDEST",
     "Encoded",
     "Encoder",
     "EncoderConfig",
     "embed",
+    "knows",
     "load_encoder",
     "save_encoder",
     "shipped_encoder",
@@ -43,6 +45,8 @@ __all__ = [
 
 KIND = "encoder"
 """Kind of the model file."""
+WIDEST = 40.0
+"""Degrees of yaw up to which it was shown people."""
 _GROUP = 16
 _EXPRESSION, _GAZE, _CAMERA = 53, 4, 3
 
@@ -201,8 +205,12 @@ def shipped_encoder(prior: Path | None = None) -> Path | None:
     path = Path(str(resources.files("talk3d"))) / "data" / "encoder-small.safetensors"
     if not path.is_file():
         return None
-    known = prior is None or read_header(path)["parents"]["prior"] == file_sha256(prior)
-    return path if known else None
+    return path if prior is None or knows(path, prior) else None
+
+
+def knows(encoder: Path, prior: Path) -> bool:
+    """Tell whether an encoder file tells the codes of a prior file."""
+    return read_header(encoder)["parents"].get("prior") == file_sha256(prior)
 
 
 @torch.no_grad()
@@ -213,8 +221,8 @@ def embed(
 
     Args:
         encoder: the network.
-        picture: straight sRGB colour and matte, cut as a subject is, within about
-            40 degrees of the front.
+        picture: straight sRGB colour and matte, cut as a subject is, within
+            ``WIDEST`` of the front.
     """
     seen = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
     colour, matte = seen.split([3, 1], dim=1)

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from talk3d.eg3d.corpus import Corpus
-from talk3d.encoder.network import Encoded, Encoder, EncoderConfig
+from talk3d.encoder.network import WIDEST, Encoded, Encoder, EncoderConfig
 from talk3d.precision import body_precision
 
 __all__ = ["EncoderTrainConfig", "altered", "train_encoder"]
@@ -40,7 +40,7 @@ class EncoderTrainConfig:
     """People per step, two pictures each."""
     learning_rate: float = 1e-3
     """AdamW step size."""
-    yaw: float = 40.0
+    yaw: float = WIDEST
     """Pictures within so many degrees of the front are shown."""
     held_out: int = 20
     """The last people of the corpus are never trained on."""
@@ -52,6 +52,14 @@ class EncoderTrainConfig:
     """Source of all chance."""
     half: bool = True
     """Run convolutions in bfloat16 where the CPU has it in hardware."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if min(self.steps, self.people) < 1:
+            message = (
+                f"steps {self.steps}, people {self.people}: give at least 1 of each"
+            )
+            raise ValueError(message)
 
 
 def train_encoder(
@@ -65,9 +73,17 @@ def train_encoder(
         config: how to train.
 
     Raises:
-        ValueError: if there are too few people with two pictures from the front.
+        ValueError: if the codes are not those of the corpus, or too few people are
+            shown twice from the front.
         FloatingPointError: if a loss is not finite.
     """
+    people = int(corpus.person.max()) + 1
+    if len(codes) != people:
+        message = (
+            f"the prior has codes of {len(codes)} people, the corpus {corpus.path}"
+            f" shows {people}: give the corpus that the prior was trained on"
+        )
+        raise ValueError(message)
     shown = _from_the_front(corpus, config)
     if len(shown) < config.people:
         message = (
@@ -206,5 +222,5 @@ def _from_the_front(
     for row in torch.nonzero(yaw < config.yaw)[:, 0].tolist():
         rows.setdefault(int(corpus.person[row]), []).append(row)
     people = sorted(set(corpus.person.tolist()))
-    kept = set(people[: len(people) - config.held_out])
+    kept = set(people[: max(0, len(people) - config.held_out)])
     return [(p, r) for p, r in sorted(rows.items()) if p in kept and len(r) > 1]
