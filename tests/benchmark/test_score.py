@@ -59,6 +59,17 @@ def test_identity_is_the_cosine_of_the_embedder(task):
     assert (scores["empty"]["identity/same"] < 1).all()
 
 
+def test_identity_is_judged_near_the_front_and_of_people_cut_out(task):
+    first, *others = task.shots
+    task = replace(task, shots=(replace(first, yaw=-60.0), *others))
+    turned = [True] + [False] * len(others)
+    whole = np.full((SIZE, SIZE, 4), 255, np.uint8)
+    rows = {"truth": task.truth, "whole": lambda _: whole}
+    scores = measure(task, rows, nets=None, embedder=lambda p: p[0, 0] + 1.0)
+    assert np.isnan(scores["truth"]["identity/same"]).tolist() == turned
+    assert "identity/same" not in scores["whole"]
+
+
 def test_pictures_of_another_size_are_scaled(task, tmp_path):
     folder = tmp_path / "row"
     folder.mkdir()
