@@ -17,7 +17,7 @@ from talk3d.encoder.network import (
     save_encoder,
 )
 from talk3d.frames import FrameStore
-from talk3d.person import load_person, person_state, save_person
+from talk3d.person import average_person, load_person, person_state, save_person
 from talk3d.personalize import PersonalizeConfig, first_draws, personalize
 
 CONFIG = PersonalizeConfig(
@@ -47,6 +47,22 @@ def prior(tmp_path):
 
 def _fitted(subject, prior, config, state):
     return list(personalize(subject, prior, config, state=state))[-1][-1]
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_planes_with_detail_cost_no_copy_to_sample(prior, frames):
+    person = average_person(load_generator(prior))
+    w = person.styles(torch.zeros(frames, 13), torch.zeros(frames, 4))
+    assert person.planes(w).permute(0, 3, 4, 1, 2).is_contiguous()
+
+
+def test_fitting_drops_denormal_numbers(subject, prior, tmp_path):
+    config = replace(CONFIG, invert_steps=1, coarse_steps=1, tune_steps=1)
+    try:
+        _fitted(subject, prior, config, tmp_path / "a.state")
+        assert (torch.tensor(1e-30) * 1e-10).item() == 0
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def test_a_resumed_fit_equals_an_uninterrupted_one(subject, prior, tmp_path):

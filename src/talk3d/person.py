@@ -16,6 +16,7 @@ from torch.nn import functional
 from talk3d.checkpoint import file_sha256, half_precision, load_model, save_model
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.generator import Generator
+from talk3d.eg3d.stylegan2 import channels_last
 from talk3d.lips import FACE_NUMBERS
 
 __all__ = [
@@ -104,7 +105,8 @@ class Person:
         self, w: Float[Tensor, "batch layers w"]
     ) -> Float[Tensor, "batch 3 channels fine fine"]:
         """Return the person's tri-planes for style vectors, as fine as the detail."""
-        return enlarged(self.generator.planes(w), self.detail.shape[-1]) + self.detail
+        coarse = enlarged(self.generator.planes(w), self.detail.shape[-1])
+        return coarse + self.detail[None]
 
     def neutral(self) -> Float[Tensor, "1 layers w"]:
         """Return the style vectors with sealed lips and straight gaze."""
@@ -127,9 +129,8 @@ def enlarged(
     planes: Float[Tensor, "batch 3 channels height width"], size: int
 ) -> Float[Tensor, "batch 3 channels size size"]:
     """Return planes at another resolution, bilinear."""
-    flat = functional.interpolate(
-        planes.flatten(1, 2), size=(size, size), mode="bilinear"
-    )
+    flat = channels_last(planes.flatten(1, 2))
+    flat = functional.interpolate(flat, size=(size, size), mode="bilinear")
     return flat.unflatten(1, (3, -1))
 
 

@@ -38,7 +38,7 @@ from talk3d.neck import rest_points
 from talk3d.objective import face_depth_error, picture_terms, raw_error
 from talk3d.pace import Pace, paces
 from talk3d.person import Drive, Person, average_person, person_from_state, person_state
-from talk3d.precision import body_precision
+from talk3d.precision import body_precision, drop_denormals
 from talk3d.windows import WINDOW
 
 __all__ = ["PersonalizeConfig", "first_draws", "personalize"]
@@ -140,6 +140,7 @@ def personalize(
             " train one for it with talk3d prior encoder, or give none"
         )
         raise ValueError(message)
+    drop_denormals()
     store = FrameStore(subject, subject.train)
     run = _start(prior, config, store)
     if encoder is not None:
@@ -212,6 +213,7 @@ def _enter(run: _Run, stage: int, config: PersonalizeConfig) -> None:
     run.optimiser = torch.optim.Adam(
         [{"params": group, "lr": r, "start": r} for group, r in groups],
         betas=(0.9, 0.99),
+        fused=True,
     )
 
 

@@ -153,10 +153,22 @@ def test_bfloat16_stays_close(generator):
     assert (half_picture - picture).abs().mean() < 0.03 * picture.abs().mean()
 
 
-def test_planes_cost_no_copy_to_sample(generator):
-    planes = _pictures(generator)[1]
+@pytest.mark.parametrize("batch", [1, 2])
+def test_planes_cost_no_copy_to_sample(generator, batch):
+    planes = _pictures(generator, batch)[1]
     table = planes.permute(0, 3, 4, 1, 2)
     assert table.is_contiguous()
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_gradients_of_planes_lie_in_memory_as_planes_do(generator, batch):
+    planes = _pictures(generator, batch)[1].requires_grad_()
+    gradients = []
+    planes.register_hook(gradients.append)
+    label = _inputs(batch)[2]
+    rendering = generator.render(planes, label, generator.sampling())
+    rendering.features.sum().backward()
+    assert gradients[0].permute(0, 3, 4, 1, 2).is_contiguous()
 
 
 def test_a_wrong_condition_is_refused(generator):

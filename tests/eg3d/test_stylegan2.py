@@ -32,6 +32,17 @@ def _zero_stuffed(x, *, before, after):
     return functional.conv2d(wide, kernel, groups=channels)
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_doubling_keeps_features_side_by_side(batch):
+    pixels = torch.randn(batch, 20, 5, generator=torch.Generator().manual_seed(0))
+    x = pixels.unflatten(1, (5, 4)).permute(0, 3, 1, 2)
+    x = x + x  # of a batch of one, the sum's first stride is odd
+    again = stylegan2.channels_last(x)
+    torch.testing.assert_close(again, x, atol=0, rtol=0)
+    wide = functional.interpolate(again, scale_factor=2, mode="bilinear")
+    assert wide.stride() == (5 * 80, 1, 5 * 8, 5)
+
+
 def test_fir_upsampling_equals_zero_insertion():
     x = torch.randn(2, 3, 5, 7, generator=torch.Generator().manual_seed(0))
     wanted = _zero_stuffed(x, before=2, after=1)

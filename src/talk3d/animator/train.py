@@ -33,7 +33,7 @@ from talk3d.lips import lip_space, seen_lips
 from talk3d.objective import picture_terms
 from talk3d.pace import paces
 from talk3d.person import Person, enlarged
-from talk3d.precision import body_precision
+from talk3d.precision import body_precision, drop_denormals
 from talk3d.windows import WINDOW
 
 __all__ = ["AnimatorTrainConfig", "Drivers", "train_animator"]
@@ -143,6 +143,7 @@ def train_animator(
     Raises:
         FloatingPointError: if a loss is not finite.
     """
+    drop_denormals()
     store = FrameStore(subject, subject.train)
     drivers = Drivers.of(subject)
     run = _start(person, config, store)
@@ -192,6 +193,7 @@ def _start(person: Person, config: AnimatorTrainConfig, store: FrameStore) -> _R
     optimiser = torch.optim.Adam(
         [{"params": group, "lr": rate, "start": rate} for group, rate in groups],
         betas=(0.9, 0.99),
+        fused=True,
     )
     return _Run(person, animator, neutral, guard, optimiser)
 

@@ -29,6 +29,7 @@ __all__ = [
     "SynthesisBlock",
     "Upsampling",
     "body_dtype",
+    "channels_last",
     "fir_upsample",
     "leaky",
     "rms_normalize",
@@ -310,8 +311,20 @@ def fir_upsample(
     return _double(functional.pad(x, (1, 1, 1, 1)))[:, :, 2:-2, 2:-2]
 
 
+def channels_last(
+    x: Float[Tensor, "batch c height width"],
+) -> Float[Tensor, "batch c height width"]:
+    """Return a picture in channels-last memory, known as such by every operation.
+
+    The stride of a batch of one means nothing, sums leave an odd one there, and then
+    interpolation takes the picture for one of another layout and rearranges it.
+    """
+    pixels = x.permute(0, 2, 3, 1)
+    return pixels.flatten().view(pixels.shape).permute(0, 3, 1, 2)
+
+
 def _double(x: Tensor) -> Tensor:
-    return functional.interpolate(x, scale_factor=2, mode="bilinear")
+    return functional.interpolate(channels_last(x), scale_factor=2, mode="bilinear")
 
 
 def _fir(x: Tensor) -> Tensor:

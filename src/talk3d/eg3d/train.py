@@ -37,7 +37,7 @@ from talk3d.eg3d.images import (
 from talk3d.eg3d.points import point_loss, sample_points
 from talk3d.eg3d.state import PriorTrainConfig, TrainState
 from talk3d.eg3d.team import Team
-from talk3d.precision import body_precision
+from talk3d.precision import body_precision, drop_denormals
 
 __all__ = ["LINEAR_RATE", "train_prior"]
 
@@ -82,6 +82,7 @@ def train_prior(
             f" {config.stage} needs: use the stage adversarial"
         )
         raise ValueError(message)
+    drop_denormals()
     team = team or Team()
     shares = team.own(config.shares)
     run.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from talk3d.eg3d.corpus import Corpus
 from talk3d.encoder.network import WIDEST, Encoded, Encoder, EncoderConfig
-from talk3d.precision import body_precision
+from talk3d.precision import body_precision, drop_denormals
 
 __all__ = ["EncoderTrainConfig", "altered", "train_encoder"]
 
@@ -77,6 +77,7 @@ def train_encoder(
             shown twice from the front.
         FloatingPointError: if a loss is not finite.
     """
+    drop_denormals()
     people = int(corpus.person.max()) + 1
     if len(codes) != people:
         message = (
