@@ -1,12 +1,13 @@
 """Test the prior on photographs: fit one, then move only face and camera to another.
 
-    python benchmarks/prior_faces.py FACES -o FOLDER [--people N] [--effort SHARE]
+    python benchmarks/prior_faces.py FACES -o FOLDER [--people N] [--controls N]
 
 FACES holds ``NAME_03.jpg`` (neutral) and ``NAME_08.jpg`` (smiling) of the same people.
 The first is fitted; then the weights are frozen, and expression, gaze and camera alone
 are refitted to the second, from what the tracker says of it. The same is done from
-random weights. Printed: PSNR inside the matte, dB. Written: a sheet per person with
-both pictures, the result and its sides.
+random weights (of the first people: ``--controls``). Printed: PSNR inside the matte,
+dB. Written: a sheet per person with both pictures, the result and its sides. The same
+command goes on where it stopped.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from talk3d.benchmark.ours import shortened, unlearned
 from talk3d.camera import orbit_label, pack_label, unpack_label
+from talk3d.checkpoint import write_atomically
 from talk3d.dataset import Subject
 from talk3d.demo import shipped
 from talk3d.frames import FrameBatch, FrameStore
@@ -48,22 +50,25 @@ def main() -> None:
     parser.add_argument("faces", type=Path)
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--people", type=int, default=20)
-    parser.add_argument("--effort", type=float, default=0.3)
+    parser.add_argument("--controls", type=int, default=20)
+    parser.add_argument("--effort", type=float, default=0.15)
     parser.add_argument("--prior", type=Path)
     given = parser.parse_args()
     prior = given.prior or shipped("prior-small.safetensors")
     random = unlearned(prior, given.out / "unlearned.safetensors", seed=0)
     scores: dict[str, list[dict[str, float]]] = {"prior": [], "random": []}
-    for name in names(given.faces)[: given.people]:
+    for index, name in enumerate(names(given.faces)[: given.people]):
         folder = given.out / name
         stills = [still(given.faces / f"{name}_{k}.jpg", folder) for k in ("03", "08")]
-        for row, weights in (("prior", prior), ("random", random)):
+        rows = {"prior": prior} | ({"random": random} if index < given.controls else {})
+        for row, weights in rows.items():
             score = _tested(stills, folder / row, weights, given.effort)
             scores[row].append(score)
             print(name, row, *(f"{k} {v:.2f}" for k, v in score.items()), flush=True)
     mean = {
         row: {key: float(np.mean([s[key] for s in found])) for key in found[0]}
         for row, found in scores.items()
+        if found
     }
     (given.out / "prior_faces.json").write_text(json.dumps({"mean": mean, **scores}))
     print(json.dumps(mean, indent=1))
@@ -92,6 +97,9 @@ def _tested(
     stills: list[Subject], folder: Path, prior: Path, effort: float
 ) -> dict[str, float]:
     folder.mkdir(exist_ok=True)
+    known = folder / "score.json"
+    if known.is_file():
+        return json.loads(known.read_text())
     fitted = folder / "person.safetensors"
     if not fitted.is_file():
         config = shortened(STILL, effort, seed=0)
@@ -110,7 +118,10 @@ def _tested(
         around = _pictures(person, w.expand(len(sides), -1, -1), sides)
     rows = [first.premultiplied(), shown, second.premultiplied(), again, around]
     _sheet(torch.cat(rows), folder / "sheet.png")
-    return {"fitted": _psnr(shown, first), "refitted": _psnr(again, second)}
+    score = {"fitted": _psnr(shown, first), "refitted": _psnr(again, second)}
+    with write_atomically(known) as temporary:
+        temporary.write_text(json.dumps(score))
+    return score
 
 
 def _refitted(

@@ -1,6 +1,7 @@
 """The encoder: tells who is shown, survives its file, starts a fit closer."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -119,6 +120,38 @@ def test_the_file_brings_back_what_was_told(tmp_path):
     torch.testing.assert_close(first.code, second.code, atol=2e-2, rtol=2e-2)
     torch.testing.assert_close(first.embedding.norm(dim=1), torch.ones(2))
     torch.testing.assert_close(second.camera.norm(dim=1), torch.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"widths": ()}, "at least one"),
+        ({"widths": (16, 20)}, "a multiple of 16"),
+        ({"size": 36}, "a multiple of 8"),
+        ({"embedding": 0}, "at least 1"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(EncoderConfig.tiny(), **change)
+
+
+@pytest.mark.parametrize(
+    "change", [{"widths": 16}, {"size": "32"}, {"size": True}, {"depth": 3}]
+)
+def test_a_header_of_another_form_is_refused(change):
+    plain = json.loads(json.dumps(asdict(EncoderConfig.tiny())))
+    assert EncoderConfig.from_json(plain) == EncoderConfig.tiny()
+    with pytest.raises(ValueError, match="whole numbers"):
+        EncoderConfig.from_json(plain | change)
+
+
+def test_weights_of_other_sizes_are_refused(tmp_path):
+    encoder = Encoder(EncoderConfig.tiny())
+    encoder.config = replace(encoder.config, embedding=9)
+    save_encoder(tmp_path / "e.safetensors", encoder, prior="0" * 64, step=1)
+    with pytest.raises(ValueError, match="do not fit"):
+        load_encoder(tmp_path / "e.safetensors")
 
 
 def test_draws_undo_codes():

@@ -8,7 +8,7 @@ its code; the embedding compares people.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,6 +66,27 @@ class EncoderConfig:
     embedding: int = 128
     """Length of the embedding."""
 
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not self.widths or any(w < _GROUP or w % _GROUP for w in self.widths):
+            message = (
+                f"the encoder's widths are {list(self.widths)}: give at least one,"
+                f" each a multiple of {_GROUP}"
+            )
+            raise ValueError(message)
+        if self.size < 1 or self.size % 2 ** len(self.widths):
+            message = (
+                f"the encoder looks at {self.size} pixels per side and halves them"
+                f" {len(self.widths)} times: give a multiple of {2 ** len(self.widths)}"
+            )
+            raise ValueError(message)
+        if min(self.features, self.z_dim, self.embedding) < 1:
+            message = (
+                f"the encoder has {self.features} features, a code of {self.z_dim} and"
+                f" an embedding of {self.embedding} numbers: give at least 1 of each"
+            )
+            raise ValueError(message)
+
     @classmethod
     def tiny(cls) -> EncoderConfig:
         """Return the sizes for tests."""
@@ -73,8 +94,26 @@ class EncoderConfig:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> EncoderConfig:
-        """Return the configuration that ``dataclasses.asdict`` and JSON made plain."""
-        return cls(**{**values, "widths": tuple(values["widths"])})
+        """Return the configuration that ``dataclasses.asdict`` and JSON made plain.
+
+        Raises:
+            ValueError: if a field is missing, unknown, or no whole number or list of
+                them, or the sizes contradict each other.
+        """
+        wanted = {field.name for field in fields(cls)}
+        numbers = [v for k, v in values.items() if k != "widths"]
+        widths = values.get("widths")
+        if (
+            set(values) != wanted
+            or not isinstance(widths, list | tuple)
+            or not all(type(number) is int for number in [*numbers, *widths])
+        ):
+            message = (
+                f"an encoder's configuration holds whole numbers {sorted(wanted)}"
+                f" (widths is a list of them), this one is {dict(values)}"
+            )
+            raise ValueError(message)
+        return cls(**{**values, "widths": tuple(widths)})
 
 
 @dataclass(frozen=True)
@@ -185,14 +224,17 @@ def load_encoder(path: Path) -> Encoder:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is damaged or holds something else.
+        ValueError: if it is damaged, holds something else, or does not fit.
     """
     saved = load_model(path, kind=KIND)
     with torch.random.fork_rng():
         encoder = Encoder(EncoderConfig.from_json(saved.config))
-    encoder.load_state_dict(
-        {name: value.float() for name, value in saved.state.items()}
-    )
+    state = {name: value.float() for name, value in saved.state.items()}
+    try:
+        encoder.load_state_dict(state)
+    except RuntimeError as error:
+        message = f"the weights in {path} do not fit its configuration: {error}"
+        raise ValueError(message) from error
     return encoder.requires_grad_(requires_grad=False).eval()
 
 
