@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from talk3d.encoder.network import (
 )
 from talk3d.encoder.train import EncoderTrainConfig, altered, train_encoder
 from talk3d.frames import FrameStore
+from talk3d.interrupted import StateFile
 from talk3d.personalize import first_draws
 
 PEOPLE = 30
@@ -82,6 +84,28 @@ def test_training_repeats(corpus, codes):
     )
     for name, value in first.items():
         torch.testing.assert_close(second[name], value, atol=0, rtol=0)
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one(corpus, codes, tmp_path):
+    config = replace(CONFIG, steps=5)
+    whole = list(train_encoder(corpus, codes, config))[-1][2].state_dict()
+    state = StateFile(tmp_path / "e.state", every=2)
+    begun = train_encoder(corpus, codes, config, state=state)
+    list(islice(begun, 3))
+    rest = list(train_encoder(corpus, codes, config, state=state))
+    assert [step for step, _, _ in rest] == [3, 4, 5]
+    for name, value in rest[-1][2].state_dict().items():
+        torch.testing.assert_close(whole[name], value, atol=0, rtol=0)
+
+
+def test_the_state_of_another_training_is_refused(corpus, codes, tmp_path):
+    config = replace(CONFIG, steps=3)
+    state = StateFile(tmp_path / "e.state", every=1)
+    list(train_encoder(corpus, codes, config, state=state))
+    with pytest.raises(ValueError, match="another configuration"):
+        next(train_encoder(corpus, codes, replace(config, seed=1), state=state))
+    with pytest.raises(ValueError, match="another prior"):
+        next(train_encoder(corpus, codes + 1, config, state=state))
 
 
 def test_too_few_people_are_named(corpus, codes):

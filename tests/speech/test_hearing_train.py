@@ -1,6 +1,8 @@
 """Training of the hearing network, and the changes of its speech."""
 
 import json
+from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import torch
 from safetensors.numpy import save_file
 
 from talk3d.audio import MelConfig, log_mel, power_spectra
+from talk3d.interrupted import StateFile
 from talk3d.speech.augment import AugmentConfig, augment, plain
 from talk3d.speech.network import load_hearing
 from talk3d.speech.train import (
@@ -56,6 +59,19 @@ def test_training_learns_and_repeats(folder, tmp_path):
     again = load_hearing(tmp_path / "h.safetensors")
     features = torch.rand(1, 50, 80)
     torch.testing.assert_close(again(features), network(features), atol=0.05, rtol=0.05)
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one(folder, tmp_path):
+    corpus = SpeechCorpus(folder)
+    config = replace(CONFIG, steps=5)
+    whole = list(train_hearing(corpus, config))[-1][2].state_dict()
+    state = StateFile(tmp_path / "h.state", every=2)
+    begun = train_hearing(corpus, config, state=state)
+    list(islice(begun, 3))
+    rest = list(train_hearing(corpus, config, state=state))
+    assert [step for step, _, _ in rest] == [3, 4, 5]
+    for name, value in rest[-1][2].state_dict().items():
+        torch.testing.assert_close(whole[name], value, atol=0, rtol=0)
 
 
 def test_no_corpus_is_named(tmp_path):

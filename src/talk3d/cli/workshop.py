@@ -121,6 +121,7 @@ def speech_train(
         steps: training steps.
         seed: source of all chance.
     """
+    from talk3d.interrupted import StateFile
     from talk3d.speech.train import (
         HearingTrainConfig,
         SpeechCorpus,
@@ -130,11 +131,13 @@ def speech_train(
 
     sounds = SpeechCorpus(corpus)
     config = HearingTrainConfig(steps=steps, seed=seed)
-    with Progress(f"interrupted; {out} holds the last 500 steps done") as progress:
-        for step, _terms, network in train_hearing(sounds, config):
+    state = StateFile(out.with_suffix(".state"))
+    with Progress("interrupted; the same command goes on") as progress:
+        for step, _terms, network in train_hearing(sounds, config, state=state):
             progress.report("hearing", step / steps)
-            if step % 500 == 0 or step == steps:
+            if step == steps:
                 save_hearing(out, network, sounds, step=step)
+    state.path.unlink(missing_ok=True)
     print(f"wrote {out}")
 
 
@@ -259,6 +262,7 @@ def prior_encoder(
     from talk3d.eg3d.state import load_weights
     from talk3d.encoder.network import EncoderConfig, save_encoder
     from talk3d.encoder.train import EncoderTrainConfig, train_encoder
+    from talk3d.interrupted import StateFile
 
     pictures, weights = Corpus.open(corpus), load_weights(run)
     if "codes" not in weights:
@@ -268,11 +272,15 @@ def prior_encoder(
     config = EncoderTrainConfig(
         network=EncoderConfig(z_dim=codes.shape[1]), steps=steps, seed=seed
     )
-    with Progress("interrupted; nothing was written") as shown:
-        for step, _terms, network in train_encoder(pictures, codes, config):
+    state = StateFile(out.with_suffix(".state"))
+    with Progress("interrupted; the same command goes on") as shown:
+        for step, _terms, network in train_encoder(
+            pictures, codes, config, state=state
+        ):
             shown.report("encoder", step / steps)
             if step == steps:
                 save_encoder(out, network, prior=prior, step=steps)
+    state.path.unlink(missing_ok=True)
     print(f"wrote {out}")
 
 

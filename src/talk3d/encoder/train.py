@@ -9,9 +9,10 @@ loss, Khosla et al. 2020). Chance is a function of (seed, step).
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from torch.nn import functional
 
 from talk3d.eg3d.corpus import Corpus
 from talk3d.encoder.network import WIDEST, Encoded, Encoder, EncoderConfig
+from talk3d.interrupted import StateFile
 from talk3d.precision import body_precision, drop_denormals
 
 __all__ = ["EncoderTrainConfig", "altered", "train_encoder"]
@@ -63,7 +65,11 @@ class EncoderTrainConfig:
 
 
 def train_encoder(
-    corpus: Corpus, codes: Float[Tensor, "people z"], config: EncoderTrainConfig
+    corpus: Corpus,
+    codes: Float[Tensor, "people z"],
+    config: EncoderTrainConfig,
+    *,
+    state: StateFile | None = None,
 ) -> Iterator[tuple[int, dict[str, float], Encoder]]:
     """Train, yielding the step, the loss terms and the network.
 
@@ -71,10 +77,11 @@ def train_encoder(
         corpus: pictures.
         codes: the prior's code of each person, by index.
         config: how to train.
+        state: where the run goes on from and is kept; none: it is not kept.
 
     Raises:
-        ValueError: if the codes are not those of the corpus, or too few people are
-            shown twice from the front.
+        ValueError: if the codes are not those of the corpus, too few people are
+            shown twice from the front, or the state is of another run.
         FloatingPointError: if a loss is not finite.
     """
     drop_denormals()
@@ -101,7 +108,13 @@ def train_encoder(
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=config.learning_rate, weight_decay=0.05
     )
-    for step in range(config.steps):
+    run = {
+        "configuration": asdict(config),
+        "number of pictures": len(corpus.person),
+        "prior": hashlib.sha256(codes.contiguous().numpy().tobytes()).hexdigest(),
+    }
+    done = 0 if state is None else state.restore(run, network, optimiser)
+    for step in range(done, config.steps):
         warm = min(1.0, (step + 1) / _WARM)
         fall = 0.5 * (1 + math.cos(math.pi * step / config.steps))
         for group in optimiser.param_groups:
@@ -116,6 +129,8 @@ def train_encoder(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
+        if state is not None and step + 1 < config.steps:
+            state.keep(run, network, optimiser, step + 1)
         yield step + 1, {name: term.item() for name, term in terms.items()}, network
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from talk3d.audio import MelConfig
 from talk3d.checkpoint import file_sha256, half_precision, save_model
+from talk3d.interrupted import StateFile
 from talk3d.precision import body_precision, drop_denormals
 from talk3d.speech.augment import AugmentConfig, augment
 from talk3d.speech.network import KIND, Hearing, HearingConfig
@@ -95,12 +96,21 @@ class SpeechCorpus:
 
 
 def train_hearing(
-    corpus: SpeechCorpus, config: HearingTrainConfig
+    corpus: SpeechCorpus,
+    config: HearingTrainConfig,
+    *,
+    state: StateFile | None = None,
 ) -> Iterator[tuple[int, dict[str, float], Hearing]]:
     """Train, yielding the step, the loss terms and the network.
 
+    Args:
+        corpus: speech.
+        config: how to train.
+        state: where the run goes on from and is kept; none: it is not kept.
+
     Raises:
         FloatingPointError: if a loss is not finite.
+        ValueError: if the state is of another run.
     """
     drop_denormals()
     mel = MelConfig()
@@ -108,7 +118,9 @@ def train_hearing(
         torch.manual_seed(config.seed)
         network = Hearing(HearingConfig(phones=corpus.phones))
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=0.01)
-    for step in range(config.steps):
+    run = {"configuration": asdict(config), "corpus": file_sha256(corpus.file)}
+    done = 0 if state is None else state.restore(run, network, optimiser)
+    for step in range(done, config.steps):
         chance = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         warm = min(1.0, (step + 1) / 200)
         fall = 0.5 * (1 + math.cos(math.pi * step / config.steps))
@@ -133,6 +145,8 @@ def train_hearing(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
+        if state is not None and step + 1 < config.steps:
+            state.keep(run, network, optimiser, step + 1)
         yield step + 1, {name: term.item() for name, term in terms.items()}, network
 
 
