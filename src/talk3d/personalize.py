@@ -38,7 +38,7 @@ from talk3d.neck import rest_points
 from talk3d.objective import face_depth_error, picture_terms, raw_error
 from talk3d.pace import Pace, paces
 from talk3d.person import Drive, Person, average_person, person_from_state, person_state
-from talk3d.precision import body_precision, drop_denormals
+from talk3d.precision import body_precision, denormals_dropped
 from talk3d.windows import WINDOW
 
 __all__ = ["PersonalizeConfig", "first_draws", "personalize"]
@@ -140,7 +140,6 @@ def personalize(
             " train one for it with talk3d prior encoder, or give none"
         )
         raise ValueError(message)
-    drop_denormals()
     store = FrameStore(subject, subject.train)
     run = _start(prior, config, store)
     if encoder is not None:
@@ -156,7 +155,8 @@ def personalize(
     while run.stage < len(_STAGES):
         while not run.done(pace):
             _set_rates(run)
-            steps[run.stage](run, store, config)
+            with denormals_dropped():
+                steps[run.stage](run, store, config)
             run.step += 1
             if run.step % config.checkpoint_steps == 0:
                 _save(run, state)

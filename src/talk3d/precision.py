@@ -1,8 +1,13 @@
 """Which precision network bodies run in, and how numbers next to zero are treated."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
-__all__ = ["bfloat16_is_fast", "body_precision", "drop_denormals"]
+__all__ = ["bfloat16_is_fast", "body_precision", "denormals_dropped"]
+
+_DENORMAL = 1e-40
 
 
 def bfloat16_is_fast() -> bool:
@@ -17,9 +22,15 @@ def body_precision(wanted: bool = True) -> torch.autocast:
     return torch.autocast("cpu", torch.bfloat16, enabled=wanted and bfloat16_is_fast())
 
 
-def drop_denormals() -> None:
+@contextmanager
+def denormals_dropped() -> Iterator[None]:
     """Have this thread, and those it starts, take numbers below 1e-38 for zero.
 
-    Gradients hold many of them, and some CPUs need a hundred times longer for each.
+    Gradients hold many of them, and some CPUs need many times longer for each.
     """
+    before = (torch.full((), _DENORMAL) * 1).item() == 0
     torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)

@@ -33,7 +33,7 @@ from talk3d.lips import lip_space, seen_lips
 from talk3d.objective import picture_terms
 from talk3d.pace import paces
 from talk3d.person import Person, enlarged
-from talk3d.precision import body_precision, drop_denormals
+from talk3d.precision import body_precision, denormals_dropped
 from talk3d.windows import WINDOW
 
 __all__ = ["AnimatorTrainConfig", "Drivers", "train_animator"]
@@ -143,7 +143,6 @@ def train_animator(
     Raises:
         FloatingPointError: if a loss is not finite.
     """
-    drop_denormals()
     store = FrameStore(subject, subject.train)
     drivers = Drivers.of(subject)
     run = _start(person, config, store)
@@ -152,7 +151,9 @@ def train_animator(
     (pace,) = paces((config.steps,), config.minutes)
     while (part := pace.part(run.step)) < 1:
         _set_rates(run, part)
-        _report(run, _step(run, store, drivers, config))
+        with denormals_dropped():
+            terms = _step(run, store, drivers, config)
+        _report(run, terms)
         run.step += 1
         if run.step % config.checkpoint_steps == 0:
             _save(run, state)

@@ -37,7 +37,7 @@ from talk3d.eg3d.images import (
 from talk3d.eg3d.points import point_loss, sample_points
 from talk3d.eg3d.state import PriorTrainConfig, TrainState
 from talk3d.eg3d.team import Team
-from talk3d.precision import body_precision, drop_denormals
+from talk3d.precision import body_precision, denormals_dropped
 
 __all__ = ["LINEAR_RATE", "train_prior"]
 
@@ -82,7 +82,6 @@ def train_prior(
             f" {config.stage} needs: use the stage adversarial"
         )
         raise ValueError(message)
-    drop_denormals()
     team = team or Team()
     shares = team.own(config.shares)
     run.mkdir(parents=True, exist_ok=True)
@@ -110,7 +109,8 @@ def train_prior(
                 not corpus.labelled or state.step % 2 == 1
             )
             work = dict(zip(shares, batches, strict=True))
-            metrics = _step(state, work, config, team, made_up=made_up)
+            with denormals_dropped():
+                metrics = _step(state, work, config, team, made_up=made_up)
             state.seconds += time.perf_counter() - started
             metrics |= {"step": float(state.step), "seconds": state.seconds}
             log.write(json.dumps(metrics) + "\n")

@@ -23,7 +23,7 @@ from torch.nn import functional
 from talk3d.eg3d.corpus import Corpus
 from talk3d.encoder.network import WIDEST, Encoded, Encoder, EncoderConfig
 from talk3d.interrupted import StateFile
-from talk3d.precision import body_precision, drop_denormals
+from talk3d.precision import body_precision
 
 __all__ = ["EncoderTrainConfig", "altered", "train_encoder"]
 
@@ -84,7 +84,6 @@ def train_encoder(
             shown twice from the front, or the state is of another run.
         FloatingPointError: if a loss is not finite.
     """
-    drop_denormals()
     people = int(corpus.person.max()) + 1
     if len(codes) != people:
         message = (

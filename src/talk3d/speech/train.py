@@ -21,7 +21,7 @@ from torch import Tensor
 from talk3d.audio import MelConfig
 from talk3d.checkpoint import file_sha256, half_precision, save_model
 from talk3d.interrupted import StateFile
-from talk3d.precision import body_precision, drop_denormals
+from talk3d.precision import body_precision
 from talk3d.speech.augment import AugmentConfig, augment
 from talk3d.speech.network import KIND, Hearing, HearingConfig
 
@@ -112,7 +112,6 @@ def train_hearing(
         FloatingPointError: if a loss is not finite.
         ValueError: if the state is of another run.
     """
-    drop_denormals()
     mel = MelConfig()
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
