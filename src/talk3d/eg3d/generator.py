@@ -353,13 +353,10 @@ class Generator(nn.Module):
         neck: Tensor | None,
         march: Callable[[volume.Field, Rays, int], volume.Marched],
     ) -> volume.Marched:
-        """March item by item: large intermediate results cost page faults.
-
-        Planes are split with a pixel's features last, as they lie in memory: their
-        gradients then are joined without being rearranged.
-        """
+        """March item by item: large intermediate results cost page faults."""
         count = len(rays.near)
         necks = [None] * count if neck is None else neck.split(1)
+        # Split as they lie in memory, their gradients are joined in that order, too.
         pixels = planes.permute(0, 3, 4, 1, 2).split(1)
         ones = [one.permute(0, 3, 4, 1, 2) for one in pixels]
         each = [one for one in ones for _ in range(count // len(planes))]
