@@ -259,8 +259,9 @@ def _tune_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> None:
     cells = generator.config.neural_size
     batch = batch.windows(WINDOW, cells, chance=chance)
     view = _render(run.person, batch, config, chance, times=WINDOW)
+    size = generator.config.superres.input_size // WINDOW
     with body_precision(config.half):
-        result = generator.upsample(view.rendering, view.w, patch=True)
+        result = generator.upsample(view.rendering, view.w, patch=size)
     raw = view.rendering.picture()
     terms = picture_terms(result, raw, batch, texture=config.texture)
     terms["guard"] = _strayed(run, config, chance)

@@ -10,7 +10,12 @@ from talk3d.eg3d.adversary import Adversary, AdversaryConfig, Judged, roughness,
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.corpus import Corpus
 from talk3d.eg3d.generator import Generator
-from talk3d.eg3d.images import draw_windows, premultiplied, render_windows
+from talk3d.eg3d.images import (
+    draw_windows,
+    premultiplied,
+    render_windows,
+    upsample_windows,
+)
 
 TINY = GeneratorConfig.tiny()
 CONFIG = AdversaryConfig(channels=8)
@@ -32,20 +37,14 @@ def chance(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def made(generator, windows, *, known=False):
+def made(generator, windows, *, known=False, size=8):
     codes = torch.randn(4, TINY.z_dim, generator=chance())
     w = generator.map(codes, torch.zeros(4, TINY.condition_dim))
     planes = generator.planes(w)
-    shown = render_windows(
-        generator,
-        planes,
-        w,
-        windows,
-        size=8,
-        known=known,
-        half=False,
-        chance=chance(),
+    rendering = render_windows(
+        generator, planes, windows, size=size, known=known, chance=chance()
     )
+    shown = upsample_windows(generator, rendering, w, 2, half=False)
     return Judged.made(shown, windows), planes
 
 
@@ -56,6 +55,13 @@ def test_what_is_made_and_what_is_true_have_one_form(pair, windows, known):
     assert fake.picture.shape == real.picture.shape == (12, 4, 16, 16)
     assert fake.raw.shape == real.raw.shape == (12, 4, 8, 8)
     torch.testing.assert_close((real.picture[:, 3:] + 1) / 2, windows.alpha)
+
+
+def test_with_fewer_rays_the_picture_keeps_its_size(pair, windows):
+    fake, _ = made(pair[0], windows, size=5)
+    real = Judged.of(premultiplied(windows, 16), fake)
+    assert fake.picture.shape == real.picture.shape == (12, 4, 16, 16)
+    assert fake.raw.shape == real.raw.shape == (12, 4, 5, 5)
 
 
 def test_the_generator_is_taught_by_a_judge_that_stays(pair, windows):
@@ -110,14 +116,24 @@ def test_r1_flattens_the_judge_at_real_pictures(pair, windows):
     assert slopes[1] < 0.3 * slopes[0]
 
 
-def test_the_blur_is_eg3ds_and_fades(pair, windows):
-    config = replace(CONFIG, blur=2.0)
-    assert [config.blur_at(part) for part in (0.0, 0.1, 0.2, 1.0)] == [
-        2.0,
-        1.0,
-        0.0,
-        0.0,
-    ]
+@pytest.mark.parametrize(
+    ("part", "blur", "swap", "rays"),
+    [
+        (0.0, 2.0, 1.0, 64),
+        (0.05, 1.5, 0.875, 80),
+        (0.1, 1.0, 0.75, 96),
+        (0.2, 0.0, 0.5, 128),
+        (1.0, 0.0, 0.5, 128),
+    ],
+)
+def test_schedules_end_after_a_fifth_of_the_run(part, blur, swap, rays):
+    config = replace(CONFIG, blur=2.0, swap=0.5, grow_from=0.5)
+    assert config.blur_at(part) == pytest.approx(blur)
+    assert config.swap_at(part) == pytest.approx(swap)
+    assert config.rays_at(part, 128) == rays
+
+
+def test_the_blur_is_eg3ds(pair, windows):
     fake, _ = made(pair[0], windows)
     dot = torch.zeros_like(fake.picture)
     dot[:, :, 8, 8] = 1.0
@@ -135,13 +151,6 @@ def test_the_blur_leaves_even_pictures_as_they_are(pair, windows):
 
 
 def test_cameras_are_swapped_as_often_as_asked():
-    config = replace(CONFIG, swap=0.5)
-    assert [config.swap_at(part) for part in (0.0, 0.1, 0.2, 1.0)] == [
-        1.0,
-        0.75,
-        0.5,
-        0.5,
-    ]
     cameras = torch.arange(4000.0)[:, None].expand(-1, 25)
     other = swapped(cameras, 0.25, chance=chance())
     changed = (other != cameras).any(1)
@@ -149,7 +158,14 @@ def test_cameras_are_swapped_as_often_as_asked():
     torch.testing.assert_close(other[changed], cameras.roll(1, 0)[changed])
 
 
-@pytest.mark.parametrize("wrong", [{"swap": 1.5}, {"blur": -1.0}])
-def test_chances_and_pixels_out_of_range_are_named(wrong):
-    with pytest.raises(ValueError, match=r"swap is 1\.5|blur is -1\.0"):
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"swap": 1.5}, r"swap is 1\.5"),
+        ({"blur": -1.0}, r"blur is -1\.0"),
+        ({"grow_from": 0.0}, r"grow_from is 0\.0"),
+    ],
+)
+def test_what_is_out_of_range_is_named(wrong, named):
+    with pytest.raises(ValueError, match=named):
         AdversaryConfig(**wrong)

@@ -72,11 +72,11 @@ def test_the_adversarial_stage_learns_from_pictures_alone(folder, tmp_path):
     assert prior.z_spread.abs().sum() > 0
 
 
-def test_the_generator_is_told_cameras_if_wanted(folder, tmp_path):
+def test_eg3ds_recipe_tells_the_generator_cameras(folder, tmp_path):
     told = replace(
         CONFIG,
         generator=replace(CONFIG.generator, pose_told=True),
-        adversary=AdversaryConfig(swap=0.5, blur=1.0),
+        adversary=AdversaryConfig(swap=0.5, blur=1.0, grow_from=0.5),
         steps=1,
     )
     untold = replace(CONFIG, adversary=AdversaryConfig(), steps=1)

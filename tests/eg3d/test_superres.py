@@ -49,3 +49,13 @@ def test_pictures_without_a_matte_are_left_alone():
     picture = _wild(config)(features, raw[:, :3], torch.ones(1, 6))
     assert picture.shape == (1, 3, 128, 128)
     assert torch.isfinite(picture).all()
+
+
+@torch.no_grad()
+def test_a_patch_comes_to_its_part_of_the_input():
+    config = SuperResolutionConfig(input_size=32, widths=(8, 8), alpha=False)
+    raw, features = _disc(24)
+    network, w = _wild(config), torch.ones(1, 6)
+    whole = network(features, raw[:, :3], w)
+    torch.testing.assert_close(network(features, raw[:, :3], w, patch=32), whole)
+    assert network(features, raw[:, :3], w, patch=16).shape == (1, 3, 64, 64)

@@ -217,8 +217,9 @@ def _step(
     rendering = generator.render(
         planes, batch.camera, samples, neck=batch.neck, size=cells // WINDOW
     )
+    size = generator.config.superres.input_size // WINDOW
     with body_precision(config.half):
-        result = generator.upsample(rendering, w, patch=True)
+        result = generator.upsample(rendering, w, patch=size)
     raw = rendering.picture()
     terms = picture_terms(result, raw, batch, texture=config.texture)
     strayed = run.guard.loss(generator, run.identity(), GUARD_POINTS, chance=chance)

@@ -30,6 +30,9 @@ class Recipe:
     with this chance another picture's (EG3D: 0.5); it is told none if not given."""
     blur: float = 0.0
     """Of what the adversarial stage judges in the first fifth, pixels (EG3D: 10)."""
+    grow_from: float = 1.0
+    """Share of the rays per side with which the adversarial stage begins to make
+    people up; all after the first fifth (EG3D: 0.5)."""
 
 
 _RECIPE = Recipe()
@@ -232,7 +235,9 @@ def prior_train(
             shares=team.size if shares is None else shares,
             learning_rate=recipe.learning_rate,
             texture=recipe.texture,
-            adversary=AdversaryConfig(swap=recipe.swap, blur=recipe.blur),
+            adversary=AdversaryConfig(
+                swap=recipe.swap, blur=recipe.blur, grow_from=recipe.grow_from
+            ),
         )
         for metrics in train_prior(pictures, out, config, init=weights, team=team):
             if team.rank == 0:

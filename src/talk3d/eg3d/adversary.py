@@ -57,6 +57,11 @@ class AdversaryConfig:
     """Of the run, over which it falls to 0. EG3D's shares of its first run of 25
     million pictures are 0.04 for the swap and 0.008 for the blur; a run on a CPU has a
     thousandth of these pictures, and the network must learn in it, too."""
+    grow_from: float = 1.0
+    """Rays per side of made-up pictures at first, as a share of those in the end (EG3D:
+    0.5). With exact depth there are always as many as in the end."""
+    grow_share: float = 0.2
+    """Of the run, over which they rise to all."""
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -66,6 +71,11 @@ class AdversaryConfig:
         """
         if self.swap is not None and not 0 <= self.swap <= 1:
             message = f"swap is {self.swap}: give a chance from 0 to 1"
+            raise ValueError(message)
+        if not 0 < self.grow_from <= 1:
+            message = (
+                f"grow_from is {self.grow_from}: give a share above 0, 1 for no growth"
+            )
             raise ValueError(message)
         if self.blur < 0:
             message = f"blur is {self.blur}: give pixels, 0 for none"
@@ -79,6 +89,11 @@ class AdversaryConfig:
     def blur_at(self, part: float) -> float:
         """Return the blur after a part of the run, pixels."""
         return self.blur * max(1 - part / self.blur_share, 0.0)
+
+    def rays_at(self, part: float, size: int) -> int:
+        """Return the rays per side after a part of the run, in the end ``size``."""
+        done = min(part / self.grow_share, 1.0)
+        return round(size * (self.grow_from + (1 - self.grow_from) * done))
 
 
 @dataclass(frozen=True)

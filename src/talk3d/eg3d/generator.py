@@ -326,9 +326,11 @@ class Generator(nn.Module):
         rendering: Rendering,
         w: Float[Tensor, "batch layers w"],
         *,
-        patch: bool = False,
+        patch: int | None = None,
     ) -> Float[Tensor, "batch picture height width"]:
         """Return the picture of an image or a patch of one, -1 to 1 and not clamped.
+
+        ``patch`` is the size of a patch in pixels of the super-resolution's input.
 
         Where the super-resolution gives a matte, colour is premultiplied (-1 is
         nothing) and the fourth channel is the matte (1 person, -1 nothing).

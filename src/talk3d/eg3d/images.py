@@ -37,6 +37,7 @@ __all__ = [
     "picture_losses",
     "premultiplied",
     "render_windows",
+    "upsample_windows",
 ]
 
 WINDOWS = 3
@@ -124,44 +125,57 @@ def draw_windows(
 def render_windows(
     generator: Generator,
     planes: Float[Tensor, "people 3 channels height width"],
-    w: Float[Tensor, "people layers features"],
     windows: CorpusBatch,
     *,
     size: int,
     known: bool,
-    half: bool,
     chance: torch.Generator,
-) -> Shown:
+) -> Rendering:
     """Render windows.
 
     Args:
         generator: the network.
         planes: whose.
-        w: style vectors.
         windows: their cameras, and their depth if it is known.
-        size: rays per side.
+        size: rays per side of a window.
         known: whether the depth is that of the people shown.
-        half: whether to run convolutions in bfloat16.
         chance: places samples.
     """
     if known:
         origins, directions = camera_rays(windows.camera, size)
         near, far = box_interval(origins, directions, box=generator.config.volume.box)
         depths = guided_depths(windows.depth, near, far, generator=chance)
-        rendering = generator.march(
-            planes, origins, directions, depths, neck=windows.neck
-        )
-    else:
-        rendering = generator.render(
-            planes,
-            windows.camera,
-            generator.sampling(chance),
-            neck=windows.neck,
-            size=size,
-        )
+        return generator.march(planes, origins, directions, depths, neck=windows.neck)
+    return generator.render(
+        planes,
+        windows.camera,
+        generator.sampling(chance),
+        neck=windows.neck,
+        size=size,
+    )
+
+
+def upsample_windows(
+    generator: Generator,
+    rendering: Rendering,
+    w: Float[Tensor, "people layers features"],
+    times: int,
+    *,
+    half: bool,
+) -> Shown:
+    """Bring rendered windows to the size of the final picture's.
+
+    Args:
+        generator: the network.
+        rendering: windows, those of a person side by side.
+        w: style vectors.
+        times: side of a picture over that of a window.
+        half: whether to run convolutions in bfloat16.
+    """
     with body_precision(half):
-        styles = w.repeat_interleave(len(windows.camera) // len(w), dim=0)
-        picture = generator.upsample(rendering, styles, patch=True)
+        styles = w.repeat_interleave(len(rendering.features) // len(w), dim=0)
+        size = generator.config.superres.input_size // times
+        picture = generator.upsample(rendering, styles, patch=size)
     return Shown(picture.float(), rendering)
 
 

@@ -96,7 +96,7 @@ class SuperResolution(nn.Module):
         raw: Float[Tensor, "batch picture rows columns"],
         w: Float[Tensor, "batch w"],
         *,
-        patch: bool = False,
+        patch: int | None = None,
     ) -> Float[Tensor, "batch picture height width"]:
         """Return the picture in float32.
 
@@ -104,25 +104,25 @@ class SuperResolution(nn.Module):
             features: rendered features.
             raw: the low-resolution picture to refine.
             w: style vector.
-            patch: whether this is a part of an image at its own scale, as in
-                training; a whole image is brought to the network's size first, and
-                its outline gets the raw colour.
+            patch: of a part of an image, as in training, the pixels per side that it
+                has in a feature image of the input size. None: a whole image; its
+                outline gets the raw colour.
         """
         dtype = body_dtype(features)
-        if not patch:
-            features, raw = self._resized(features), self._resized(raw)
+        size = patch or self.config.input_size
+        features, raw = self._resized(features, size), self._resized(raw, size)
         with torch.autocast(features.device.type, enabled=False):
             picture = raw.float()
             x = features.to(dtype, memory_format=torch.channels_last)
             styles = w.float()[:, None].expand(-1, 3, -1)
             x, picture = self.block0(x, picture, styles)
             x, picture = self.block1(x, picture, styles)
-        if patch or not self.config.alpha:
+        if patch is not None or not self.config.alpha:
             return picture
         return _outlined(picture, raw.float())
 
-    def _resized(self, features: Tensor) -> Tensor:
-        size, wanted = features.shape[-1], self.config.input_size
+    def _resized(self, features: Tensor, wanted: int) -> Tensor:
+        size = features.shape[-1]
         if size == wanted or (size > wanted and not self.config.shrink):
             return features
         return functional.interpolate(

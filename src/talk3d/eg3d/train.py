@@ -33,6 +33,7 @@ from talk3d.eg3d.images import (
     picture_losses,
     premultiplied,
     render_windows,
+    upsample_windows,
 )
 from talk3d.eg3d.points import point_loss, sample_points
 from talk3d.eg3d.state import PriorTrainConfig, TrainState
@@ -206,16 +207,13 @@ def _objective(
         return terms | _point_terms(generator, planes, batch, config, chance), None
     cells = config.generator.neural_size
     windows = draw_windows(batch, config.times, cells, chance=chance)
-    shown = render_windows(
-        generator,
-        planes,
-        w,
-        windows,
-        size=cells // config.times,
-        known=not made_up,
-        half=config.half,
-        chance=chance,
+    size = cells // config.times
+    if adversary is not None and made_up:
+        size = config.adversary.rays_at(part, size)
+    rendering = render_windows(
+        generator, planes, windows, size=size, known=not made_up, chance=chance
     )
+    shown = upsample_windows(generator, rendering, w, config.times, half=config.half)
     if not made_up:
         terms |= picture_losses(shown, windows, texture=config.texture)
     if adversary is None:
