@@ -7,13 +7,14 @@ import pytest
 from safetensors.numpy import load_file
 
 from talk3d.speech.network import MOUTH, PHONES
+from talk3d.synthetic.articulation import SOUNDS
 from talk3d.synthetic.speech import Phoneme, Speech
 from talk3d.synthetic.speech_corpus import (
     SpeechCorpusConfig,
     label,
     write_speech_corpus,
 )
-from talk3d.synthetic.voices import VOICES, Voice, draw_text, speak
+from talk3d.synthetic.voices import VOICES, Voice, draw_text, ipa, speak
 
 ESPEAK = Voice("espeak", "en-us", "english")
 
@@ -31,6 +32,10 @@ def test_texts_have_the_length_and_alphabet_asked_for():
         assert 30 <= len(text.split()) <= 60
         russian = sum("а" <= c <= "я" for c in text)
         assert (russian > 20) == (voice.text == "russian")
+
+
+def test_every_sound_with_a_mouth_shape_is_among_the_phones():
+    assert {ipa(name, {}) for name in SOUNDS - {"_"}} <= set(PHONES)
 
 
 def test_labels_shut_the_lips_for_m_and_round_them_for_u():

@@ -14,7 +14,7 @@ from talk3d.synthetic.head import EXPRESSIONS, expression_indices
 from talk3d.synthetic.regions import smoothstep
 from talk3d.synthetic.speech import Phoneme
 
-__all__ = ["articulate", "lip_contact", "split_phonemes"]
+__all__ = ["SOUNDS", "articulate", "lip_contact", "split_phonemes"]
 
 _REACH = 0.055
 """Seconds over which a phoneme's dominance falls off, plus a share of its length."""
@@ -59,6 +59,8 @@ _VISEMES: dict[str, tuple[float, dict[str, float]]] = {
 """Phonemes -> dominance, expression weights. ``_`` is silence."""
 
 _SHAPES = {name: shape for names, shape in _VISEMES.items() for name in names.split()}
+SOUNDS = frozenset(_SHAPES)
+"""Phonemes with a mouth shape, in IPA; ``_`` is silence."""
 _CHANNELS = (
     "jawOpen", "mouthPress", "mouthRollLower", "mouthRollUpper", "mouthUpperUp",
     "mouthLowerDown", "mouthShrugLower", "mouthStretch", "mouthSmile", "mouthFunnel",

@@ -22,6 +22,8 @@ _LIBRARIES = ("libespeak-ng.so.1", "libespeak-ng.dylib", "libespeak-ng.dll")
 _SYNCHRONOUS, _PHONEME_EVENTS, _PHONEME_IPA = 1, 1, 2
 _EVENT_END, _EVENT_PHONEME = 0, 7
 _UTF8 = 1
+_EPSILON = "\N{GREEK SMALL LETTER EPSILON}"
+"""How the Italian voice of espeak-ng 1.51 writes an open e."""
 _RATE, _PITCH, _RANGE = 1, 3, 4
 
 
@@ -72,7 +74,7 @@ def speak(
             event = events[index]
             if event.type == _EVENT_PHONEME:
                 name = bytes(event.id).split(b"\0")[0].decode("utf-8", "replace")
-                starts.append((event.sample / rate, name))
+                starts.append((event.sample / rate, name.replace(_EPSILON, "ɛ")))
             index += 1
         return 0
 

@@ -112,11 +112,11 @@ def _round(config: SpeechCorpusConfig, number: int) -> dict[str, np.ndarray]:
             text = draw_text(voice, chance, words=config.words)
             try:
                 speech = _varied(speak(voice, text, chance), chance)
-            except OSError as error:
+                power = power_spectra(torch.from_numpy(speech.wave)).numpy()
+                mouth, phone = label(speech, len(power))
+            except (OSError, ValueError) as error:
                 _LOG.warning("voice %s is left out: %s", voice.name, error)
                 continue
-            power = power_spectra(torch.from_numpy(speech.wave)).numpy()
-            mouth, phone = label(speech, len(power))
             decibels = 10 * np.log10(np.maximum(power, _FLOOR))
             rows["power"].append(decibels.astype(np.float16))
             rows["mouth"].append(mouth.astype(np.float16))

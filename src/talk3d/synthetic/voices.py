@@ -20,7 +20,7 @@ from talk3d.dataset import AUDIO_RATE
 from talk3d.synthetic.sentences import SENTENCES
 from talk3d.synthetic.speech import Phoneme, Speech, speak_text
 
-__all__ = ["VOICES", "Voice", "draw_text", "speak"]
+__all__ = ["VOICES", "Voice", "draw_text", "ipa", "speak"]
 
 _TIMEOUT = 120.0
 _PEAK = 0.6
@@ -116,7 +116,7 @@ _UNKNOWN = str.maketrans(
         "β": "w", "ʋ": "v", "ɥ": "w", "ɲ": "n", "ɳ": "n", "ʎ": "l", "ɭ": "l", "ʈ": "t",
         "ɖ": "d", "c": "k", "ɟ": "g", "q": "k", "χ": "x", "ʁ": "x", "ç": "x", "ɣ": "g",
         "ʂ": "ʃ", "ɕ": "ʃ", "ʐ": "ʒ", "ʑ": "ʒ", "ħ": "h", "ɦ": "h", "ɻ": "ɹ", "ʀ": "r",
-        "ʏ": "ʊ", "ɶ": "æ", "ɱ": "m",
+        "ʏ": "ʊ", "ɶ": "æ", "ɱ": "m", "ʝ": "j", "ɰ": "w", "ɓ": "b",
     }
 )  # fmt: skip
 """IPA that has no mouth shape of its own -> the nearest that has."""
@@ -232,13 +232,21 @@ def _read(
 
 def _renamed(speech: Speech, names: dict[str, str]) -> Speech:
     phonemes = tuple(
-        Phoneme(p.start, p.end, _ipa(p.name, names)) for p in speech.phonemes
+        Phoneme(p.start, p.end, ipa(p.name, names)) for p in speech.phonemes
     )
     return Speech(speech.wave, phonemes, speech.source)
 
 
-def _ipa(name: str, names: dict[str, str]) -> str:
-    """Return a name in IPA that has mouth shapes; empty for silence."""
+def ipa(name: str, names: dict[str, str]) -> str:
+    """Return a sound's name in IPA, as the hearing network tells phones apart.
+
+    Args:
+        name: as a speech program writes it.
+        names: the program's names and what they are in IPA; empty: it writes IPA.
+
+    Returns:
+        The name; empty for silence.
+    """
     if name in _PAUSES:
         return ""
     if not names:
