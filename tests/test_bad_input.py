@@ -190,6 +190,20 @@ def test_a_cut_off_avatar_is_refused(capsys, tmp_path, speech, part):
     assert str(path) in told
 
 
+def test_an_avatar_of_somebody_else_is_neither_taken_nor_lost(
+    capsys, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(pipeline, "_check_disk", lambda _: None)
+    video, out = film(tmp_path / "a.mkv", wave=quiet()), tmp_path / "me.safetensors"
+    checkpoint.save_model(out, {}, kind="avatar", config={}, parents={"generator": "0"})
+    before = out.read_bytes()
+    assert main(["create", str(video), "-o", str(out), "--synthetic"]) == 2
+    told = capsys.readouterr().err
+    assert f"{out} exists and was not made by this run" in told
+    assert "give another -o" in told
+    assert out.read_bytes() == before
+
+
 def test_an_interrupted_command_ends_with_130(tmp_path, monkeypatch):
     def interrupted(*_args, **_more):
         raise KeyboardInterrupt

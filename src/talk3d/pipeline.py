@@ -20,7 +20,7 @@ from jaxtyping import UInt8
 from talk3d.animator.train import AnimatorTrainConfig, train_animator
 from talk3d.avatar import Avatar, save_avatar
 from talk3d.camera import orbit_label
-from talk3d.checkpoint import file_sha256, write_atomically
+from talk3d.checkpoint import file_sha256, read_header, write_atomically
 from talk3d.dataset import Subject
 from talk3d.encoder.network import shipped_encoder
 from talk3d.person import Person, load_person, save_person
@@ -94,19 +94,20 @@ def create(
         consent: of the person shown.
 
     Raises:
-        ValueError: if the video cannot be used, or the work folder belongs to
-            another video or configuration.
+        ValueError: if the video cannot be used, the work folder belongs to another
+            video or configuration, or the avatar exists and is not this run's.
         FileNotFoundError: if the video or the prior is missing.
         OSError: if there is too little disk space.
     """
     work.mkdir(parents=True, exist_ok=True)
     _check_disk(work)
     _claim(work, video, prior, config)
-    subject = work / "subject"
+    subject, generator = work / "subject", work / "generator.safetensors"
+    if out.is_file():
+        _check_own(out, generator)
     if not (subject / "subject.json").is_file():
         preprocess(video, subject, config.preprocess, report)
     record_consent(subject, consent)
-    generator = work / "generator.safetensors"
     if not generator.is_file():
         fitting = replace(config.personalize, minutes=_share(config, _FITTING_SHARE))
         personalize_subject(subject, prior, generator, fitting, report)
@@ -238,6 +239,17 @@ def _check_disk(work: Path) -> None:
         raise OSError(message)
 
 
+def _check_own(out: Path, generator: Path) -> None:
+    """Refuse to take a file for this run's avatar that was made from something else."""
+    made_from = read_header(out)["parents"].get("generator")
+    if not generator.is_file() or made_from != file_sha256(generator):
+        message = (
+            f"{out} exists and was not made by this run (from {generator}): give"
+            " another -o, or move it away"
+        )
+        raise ValueError(message)
+
+
 def _claim(work: Path, video: Path, prior: Path, config: CreateConfig) -> None:
     """Bind the work folder to this video, prior and configuration."""
     for path, what in ((video, "video"), (prior, "prior")):
@@ -251,7 +263,8 @@ def _claim(work: Path, video: Path, prior: Path, config: CreateConfig) -> None:
     }
     note = work / "run.json"
     if not note.is_file():
-        note.write_text(json.dumps(mine, indent=1))
+        with write_atomically(note) as temporary:
+            temporary.write_text(json.dumps(mine, indent=1))
         return
     theirs = json.loads(note.read_text())
     differing = [name for name in mine if theirs.get(name) != mine[name]]
