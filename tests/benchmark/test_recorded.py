@@ -1,6 +1,7 @@
 """The real-pose task: who trains, who is wanted, and nothing of one in the other."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -40,8 +41,13 @@ def test_cameras_are_those_of_the_recording(tmp_path):
 
 def test_a_written_task_is_opened_not_made_again(tmp_path):
     task = turning_task(tmp_path)
-    again = recorded_task(tmp_path / "task", tmp_path / "absent", RecordedConfig())
+    recording, config = tmp_path / "turner_1", RecordedConfig(most=3)
+    again = recorded_task(tmp_path / "task", recording, config)
     assert again.shots == task.shots
+    with pytest.raises(ValueError, match="written with another most"):
+        recorded_task(tmp_path / "task", recording, replace(config, most=4))
+    with pytest.raises(FileNotFoundError, match="no recording at"):
+        recorded_task(tmp_path / "task", tmp_path / "absent", config)
     with pytest.raises(FileNotFoundError, match="no benchmark task"):
         Task.open(tmp_path)
 

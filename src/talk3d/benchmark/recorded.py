@@ -20,8 +20,9 @@ from safetensors.numpy import save_file
 
 from talk3d.benchmark.task import Shot, Task, write_given, write_task
 from talk3d.camera import yaw_pitch
-from talk3d.checkpoint import write_atomically
+from talk3d.checkpoint import file_sha256, write_atomically
 from talk3d.dataset import Subject
+from talk3d.interrupted import plain
 from talk3d.preprocess.run import PreprocessConfig, preprocess
 
 __all__ = ["RecordedConfig", "recorded_task", "spread_over"]
@@ -62,10 +63,14 @@ def recorded_task(path: Path, recording: Path, config: RecordedConfig) -> Task:
         config: What trains and what is wanted.
 
     Raises:
-        ValueError: No frame trains, or none is wanted.
+        FileNotFoundError: The recording is absent.
+        ValueError: No frame trains, none is wanted, or a task of another recording
+            or configuration is there.
     """
-    if (path / "task.json").is_file():
-        return Task.open(path)
+    about = plain(config) | {"recording": _identity(recording)}
+    found = Task.found(path, about)
+    if found is not None:
+        return found
     whole = _opened(path, recording)
     yaw, pitch = (
         np.degrees(angle.numpy())
@@ -89,7 +94,16 @@ def recorded_task(path: Path, recording: Path, config: RecordedConfig) -> Task:
     ]
     truth = {"landmarks": whole.arrays["landmarks"][index]}
     name = recording.stem.split("_")[0]
-    return write_task(path, shots, pictures, truth, name=name, train=train)
+    return write_task(path, shots, pictures, truth, name=name, train=train, about=about)
+
+
+def _identity(recording: Path) -> str:
+    """Return the sha256 of a video or of a subject's labels."""
+    if recording.is_dir():
+        return Subject.open(recording).fingerprint()
+    if not recording.is_file():
+        raise FileNotFoundError(f"no recording at {recording}; check the name.")
+    return file_sha256(recording)
 
 
 def _opened(path: Path, recording: Path) -> Subject:

@@ -184,6 +184,11 @@ def fill_task(
 ) -> None:
     """Make the pictures of every row that is not there yet."""
     config = ours.shortened(suite.personalize, suite.effort, seed=seed)
+    encoder = shipped_encoder(prior)
+    made_of = asdict(config) | {
+        "prior": file_sha256(prior),
+        "encoder": None if encoder is None else file_sha256(encoder),
+    }
     fits = task.path / "fits"
 
     def fitted(row: str) -> None:
@@ -197,7 +202,7 @@ def fill_task(
         ours.draw_person(task, person, task.row(row))
 
     for row in ROWS[:2]:
-        _once(task, row, asdict(config), lambda row=row: fitted(row))
+        _once(task, row, made_of, lambda row=row: fitted(row))
     _once(task, "mesh", {}, lambda: draw_mesh(task, task.row("mesh")))
     for adapter in adapters:
         _once(

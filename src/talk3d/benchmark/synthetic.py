@@ -23,6 +23,7 @@ from safetensors.numpy import load_file
 from talk3d.benchmark.task import Shot, Task, write_given, write_task
 from talk3d.camera import orbit_label, project
 from talk3d.dataset import Subject
+from talk3d.interrupted import plain
 from talk3d.synthetic.builtin import head_identity, open_head
 from talk3d.synthetic.light import draw_light
 from talk3d.synthetic.people import make_person
@@ -159,9 +160,14 @@ def synthetic_task(
         path: The task's folder.
         config: What it shows.
         head: The head model; see ``talk3d.synthetic.builtin.open_head``.
+
+    Raises:
+        ValueError: A task of another configuration or head model is there.
     """
-    if (path / "task.json").is_file():
-        return Task.open(path)
+    about = plain(config) | {"head": head_identity(head)}
+    found = Task.found(path, about)
+    if found is not None:
+        return found
     talk = TalkConfig(
         seed=config.seed,
         seconds=config.seconds,
@@ -192,7 +198,9 @@ def synthetic_task(
                 values_so_far.append(value)
     arrays = {name: np.stack(values) for name, values in truth.items()}
     name = f"synthetic {config.seed}"
-    return write_task(path, shots, pictures, arrays, name=name, train=train)
+    return write_task(
+        path, shots, pictures, arrays, name=name, train=train, about=about
+    )
 
 
 def _views(

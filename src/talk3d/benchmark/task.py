@@ -11,7 +11,7 @@ On disk::
     truth/00000.png       the wanted pictures, RGBA
     truth/truth.safetensors    landmarks, and for synthetic people visible, depth, part
     rows/NAME/            what a system made: 00000.png (RGB or RGBA), 00000.npy (depth)
-    task.json             name, kind, split
+    task.json             name, kind, split, and what the task is made of
 
 A *shot* is one wanted picture: a moment of the recording seen by a camera. Labels,
 units and signs are those of ``talk3d.camera``; angles are degrees here.
@@ -101,6 +101,31 @@ class Task:
             shots=tuple(Shot(**shot) for shot in content["shots"]),
         )
 
+    @classmethod
+    def found(cls, path: Path, about: Mapping[str, Any]) -> Task | None:
+        """Open a task folder, or return None where no whole task is.
+
+        Args:
+            path: The folder.
+            about: What the task is made of, in plain values.
+
+        Raises:
+            ValueError: The task there is of something else.
+        """
+        file = path / "task.json"
+        if not file.is_file():
+            return None
+        theirs = json.loads(file.read_text()).get("about", {})
+        differing = sorted(
+            k for k in {*about, *theirs} if theirs.get(k) != about.get(k)
+        )
+        if differing:
+            raise ValueError(
+                f"{path} was written with another {', '.join(differing)}; give another "
+                "output folder or remove it."
+            )
+        return cls.open(path)
+
     @property
     def given(self) -> Path:
         """What an outside system may see."""
@@ -141,6 +166,7 @@ def write_task(
     *,
     name: str,
     train: Sequence[int],
+    about: Mapping[str, Any],
 ) -> Task:
     """Write truth and description; ``subject`` and ``given`` must be there.
 
@@ -151,6 +177,7 @@ def write_task(
         truth: Arrays over the shots; ``landmarks`` at least.
         name: For tables.
         train: Training frames of the recording.
+        about: What the task is made of, in plain values.
     """
     folder = path / "truth"
     folder.mkdir(parents=True, exist_ok=True)
@@ -164,6 +191,7 @@ def write_task(
     subject = Subject.open(path / "subject")
     content: dict[str, Any] = {
         "format": FORMAT,
+        "about": dict(about),
         "name": name,
         "synthetic": bool(subject.info["synthetic"]),
         "size": subject.size,
