@@ -59,7 +59,7 @@ class Drive:
     ) -> "Drive":
         """Return the drive that tells the tracked expressions best, by a ridge."""
         rows = _with_one(face)
-        gram = rows.T @ rows + _RIDGE * len(rows) * torch.eye(rows.shape[1])
+        gram = rows.T @ rows + _RIDGE * len(rows) * torch.eye(rows.shape[1]).to(rows)
         weights = torch.linalg.solve(gram, rows.T @ expression)
         return cls(weights, torch.zeros(face.shape[1], w_dim))
 
@@ -69,7 +69,7 @@ class Drive:
 
 
 def _with_one(face: Tensor) -> Tensor:
-    return torch.cat([face, torch.ones(len(face), 1)], dim=1)
+    return torch.cat([face, face.new_ones(len(face), 1)], dim=1)
 
 
 @dataclass
@@ -110,7 +110,8 @@ class Person:
 
     def neutral(self) -> Float[Tensor, "1 layers w"]:
         """Return the style vectors with sealed lips and straight gaze."""
-        nothing = self.generator.condition(torch.zeros(1, 53), torch.zeros(1, 4))
+        rest = self.z.new_zeros(1, 53), self.z.new_zeros(1, 4)
+        nothing = self.generator.condition(*rest)
         return self.generator.map(self.z, nothing) + self.offset
 
 
@@ -176,7 +177,22 @@ def load_person(path: Path) -> Person:
 
 
 def person_from_state(config: dict[str, Any], state: dict[str, Tensor]) -> Person:
-    """Build a person from a generator's configuration and weights."""
+    """Build a person from a generator's configuration and weights.
+
+    Raises:
+        ValueError: if they do not fit.
+    """
+    try:
+        return _built(config, state)
+    except (KeyError, RuntimeError) as error:
+        message = (
+            f"the person's weights do not fit their configuration ({error}): make the"
+            " file again"
+        )
+        raise ValueError(message) from error
+
+
+def _built(config: dict[str, Any], state: dict[str, Tensor]) -> Person:
     with torch.random.fork_rng():
         generator = Generator(GeneratorConfig.from_json(config))
     weights = {

@@ -229,6 +229,7 @@ def test_an_unknown_field_is_named():
     [
         ({"plane_size": 48}, "plane_size is 48"),
         ({"plane_channels": 2}, "plane_channels is 2"),
+        ({"z_dim": 100_000}, "z_dim is 100000: give a whole number from 1 to 4096"),
         ({"condition_scales": (1.0,)}, "condition_scales has 1"),
     ],
 )
@@ -297,3 +298,15 @@ def test_more_samples_converge(generator):
     exact = depth(400, 0)
     coarse = (depth(8, 0) - exact).abs().mean()
     assert (depth(64, 64) - exact).abs().mean() < 0.5 * coarse
+
+
+@pytest.mark.parametrize("proposal", [None, 8])
+def test_everything_is_made_on_the_device_of_the_planes(proposal):
+    rules = volume.VolumeConfig(
+        train_samples=(8, 4), samples=(8, 4), proposal_size=proposal
+    )
+    generator = Generator(replace(GeneratorConfig.tiny(), volume=rules)).to("meta")
+    planes = torch.zeros(1, 3, 8, 32, 32, device="meta")
+    label = orbit_label(0.0, 0.0)[None].to("meta")
+    rendering = generator.eval().render(planes, label, generator.sampling())
+    assert rendering.features.device.type == "meta"

@@ -350,6 +350,7 @@ def test_random_sampling_repeats_by_seed_and_leaves_the_global_state():
         ({"axes": "xyz"}, "axes"),
         ({"march": "x"}, "march"),
         ({"samples": (2, 0)}, r"samples is \(2, 0\)"),
+        ({"samples": (12, 0), "proposal_size": 8}, "give fine samples"),
     ],
 )
 def test_a_wrong_configuration_names_its_field(change, message):

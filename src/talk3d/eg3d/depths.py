@@ -157,11 +157,12 @@ def importance_edges(
     total = functional.pad((weights + _FLOOR).cumsum(-1), (1, 0))
     total = total / total[..., -1:]
     bins, fine = weights.shape[-1], sampling.fine
-    places = torch.linspace(0, 1, bins + 1).expand(*weights.shape[:-1], -1)
+    device, shape = weights.device, weights.shape[:-1]
+    places = torch.linspace(0, 1, bins + 1, device=device).expand(*shape, -1)
     zero = torch.zeros_like(weights[..., 0])
     draws = Sampling(fine, 0, generator=sampling.generator)
     inside = stratified_depths(zero, zero + 1, draws)
-    bounds = torch.linspace(0, 1, fine + 1).expand(*weights.shape[:-1], -1)
+    bounds = torch.linspace(0, 1, fine + 1, device=device).expand(*shape, -1)
     return _inverted(total, places, bounds), _inverted(total, places, inside)
 
 

@@ -172,7 +172,8 @@ class Generator(nn.Module):
     def set_spread(self, codes: Float[Tensor, "people z"]) -> None:
         """Set mean and covariance of the codes that ``codes`` returns."""
         self.z_avg.copy_(codes.mean(0))
-        power, directions = torch.linalg.eigh(torch.cov(codes.T))
+        spread = torch.cov(codes.T, correction=min(1, len(codes) - 1))
+        power, directions = torch.linalg.eigh(spread)
         self.z_spread.copy_(directions * power.clamp(min=0).sqrt())
 
     @torch.no_grad()
@@ -306,7 +307,8 @@ class Generator(nn.Module):
             neck: motion of the head against the torso; none: at rest.
             size: pixels per side; none: the configuration's.
         """
-        size, rules = size or self.config.neural_size, self.config.volume
+        rules = self.config.volume
+        size = self.config.neural_size if size is None else size
         origins, directions = camera_rays(label, size)
         few = (rules.proposal_size or 0) * size // self.config.neural_size
         if few == 0 or size <= few or size % few:

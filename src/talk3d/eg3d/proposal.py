@@ -80,7 +80,7 @@ def propose(
     )
     raw = field(points.flatten(1, 2))[0].unflatten(1, t.shape[1:])
     density = functional.softplus(raw - 1.0) * rules.sharpness
-    steps = torch.linspace(0, 1, sampling.coarse + 1)
+    steps = torch.linspace(0, 1, sampling.coarse + 1, device=t.device)
     edges = scouts.near[..., None] + (scouts.far - scouts.near)[..., None] * steps
     seen = cell_weights(density, edges)
     side = math.isqrt(seen.shape[1])

@@ -108,6 +108,12 @@ class VolumeConfig:
                     " and no negative number of fine ones"
                 )
                 raise ValueError(message)
+            if self.proposal_size is not None and fine == 0:
+                message = (
+                    f"{name} is ({coarse}, 0) and proposal_size {self.proposal_size}:"
+                    " give fine samples, the coarse ones only tell where they belong"
+                )
+                raise ValueError(message)
 
 
 def plane_coordinates(
