@@ -152,7 +152,9 @@ def test_the_file_brings_back_what_was_told(tmp_path):
         ({"widths": ()}, "at least one"),
         ({"widths": (16, 20)}, "a multiple of 16"),
         ({"size": 36}, "a multiple of 8"),
-        ({"embedding": 0}, "at least 1"),
+        ({"embedding": 0}, "1 to 4096"),
+        ({"z_dim": 10**6}, "1 to 4096"),
+        ({"size": 2**13}, "at most 4096"),
     ],
 )
 def test_sizes_that_cannot_be_are_refused(change, message):

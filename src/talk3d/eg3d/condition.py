@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["condition_vector"]
+__all__ = ["CONDITION_DIMS", "condition_vector"]
 
-_CAMERA_NUMBERS = 25
+CONDITION_DIMS = (25, 53, 4)
+"""Numbers of camera, expression and gaze."""
 
 
 def condition_vector(
@@ -21,5 +22,5 @@ def condition_vector(
 ) -> Float[Tensor, "batch 82"]:
     """Join the prior's condition: camera (zeros if not given), expression, gaze."""
     if camera is None:
-        camera = expression.new_zeros(len(expression), _CAMERA_NUMBERS)
+        camera = expression.new_zeros(len(expression), CONDITION_DIMS[0])
     return torch.cat([camera, expression, gaze], dim=1)

@@ -5,11 +5,19 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from talk3d.eg3d.backbone import Activation
+from talk3d.eg3d.condition import CONDITION_DIMS
 from talk3d.eg3d.stylegan2 import Upsampling
 from talk3d.eg3d.superres import SuperResolutionConfig
 from talk3d.eg3d.volume import VolumeConfig
 
 __all__ = ["GeneratorConfig"]
+
+_BOUNDS = {
+    "z_dim": 4096, "w_dim": 4096, "decoder_width": 4096, "width_max": 4096,
+    "plane_size": 2048, "plane_channels": 512, "neural_size": 2048,
+    "mapping_depth": 64, "width_base": 2**20,
+}  # fmt: skip
+"""Bounds far above anything of use: a file must not ask for all the memory."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +28,7 @@ class GeneratorConfig:
     """Length of the identity code."""
     w_dim: int = 256
     """Length of the style vectors."""
-    condition_dims: tuple[int, ...] = (25, 53, 4)
+    condition_dims: tuple[int, ...] = CONDITION_DIMS
     """Lengths of the condition's parts: camera, then expression and gaze if any."""
     condition_scales: tuple[float, ...] = (1.0, 3.0, 3.0)
     """Factor on each part of the condition; 0 switches a part off."""
@@ -62,6 +70,11 @@ class GeneratorConfig:
 
     def __post_init__(self) -> None:
         """Check that the sizes fit together."""
+        for name, most in _BOUNDS.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or not 1 <= value <= most:
+                message = f"{name} is {value!r}: give a whole number from 1 to {most}"
+                raise ValueError(message)
         if self.plane_size < 8 or self.plane_size & (self.plane_size - 1):
             message = f"plane_size is {self.plane_size}: give a power of two from 8 up"
             raise ValueError(message)

@@ -16,6 +16,8 @@ from talk3d.eg3d.stylegan2 import BlockConfig, SynthesisBlock, Upsampling, body_
 __all__ = ["SuperResolution", "SuperResolutionConfig"]
 
 _LEAST_ALPHA = 0.02
+_MOST = 2048
+"""Far above anything of use: a file must not ask for all the memory."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,12 @@ class SuperResolutionConfig:
         """Check the ranges."""
         if self.doublings not in (1, 2):
             message = f"doublings is {self.doublings}: give 1 or 2"
+            raise ValueError(message)
+        if not 1 <= min(self.widths) <= max(self.widths) <= _MOST:
+            message = f"widths is {self.widths}: give two numbers from 1 to {_MOST}"
+            raise ValueError(message)
+        if not 1 <= self.input_size <= _MOST:
+            message = f"input_size is {self.input_size}: give 1 to {_MOST} pixels"
             raise ValueError(message)
 
     @property

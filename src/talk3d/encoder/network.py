@@ -48,6 +48,8 @@ KIND = "encoder"
 WIDEST = 40.0
 """Degrees of yaw up to which it was shown people."""
 _GROUP = 16
+_MOST = 4096
+"""Far above anything of use: a file must not ask for all the memory."""
 _EXPRESSION, _GAZE, _CAMERA = 53, 4, 3
 
 
@@ -80,10 +82,17 @@ class EncoderConfig:
                 f" {len(self.widths)} times: give a multiple of {2 ** len(self.widths)}"
             )
             raise ValueError(message)
-        if min(self.features, self.z_dim, self.embedding) < 1:
+        lengths = (self.features, self.z_dim, self.embedding)
+        if not 1 <= min(lengths) <= max(lengths) <= _MOST:
             message = (
                 f"the encoder has {self.features} features, a code of {self.z_dim} and"
-                f" an embedding of {self.embedding} numbers: give at least 1 of each"
+                f" an embedding of {self.embedding} numbers: give 1 to {_MOST} of each"
+            )
+            raise ValueError(message)
+        if max(self.size, *self.widths) > _MOST:
+            message = (
+                f"the encoder looks at {self.size} pixels per side with widths"
+                f" {list(self.widths)}: give at most {_MOST}"
             )
             raise ValueError(message)
 
