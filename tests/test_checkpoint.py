@@ -50,6 +50,19 @@ def test_another_format_version_is_refused(tmp_path):
         checkpoint.load_model(path, kind="prior")
 
 
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"kind": 3}, "kind"), ({"parents": []}, "parents"), ({"step": "x"}, "step")],
+)
+def test_a_header_that_lacks_something_is_refused(tmp_path, change, named):
+    path = tmp_path / "x.safetensors"
+    whole = {"format": 1, "kind": "prior", "config": {}, "step": 0}
+    header = whole | {"parents": {}, "extra": {}} | change
+    save_file({"a": torch.zeros(1)}, path, metadata={"talk3d": json.dumps(header)})
+    with pytest.raises(ValueError, match=f"lacks a proper {named}: make"):
+        checkpoint.read_header(path)
+
+
 def test_a_truncated_file_is_refused(tmp_path):
     path = _save(tmp_path / "x.safetensors")
     path.write_bytes(path.read_bytes()[:40])

@@ -84,6 +84,38 @@ def test_a_resumed_fit_equals_an_uninterrupted_one(subject, prior, tmp_path):
         torch.testing.assert_close(person_state(resumed)[name], value, atol=0, rtol=0)
 
 
+def test_the_state_of_another_person_or_prior_is_refused(subject, prior, tmp_path):
+    state = tmp_path / "a.state"
+    _fitted(subject, prior, replace(CONFIG, invert_steps=1, coarse_steps=1), state)
+    config = replace(CONFIG, invert_steps=1, coarse_steps=1)
+    with pytest.raises(ValueError, match=r"a\.state was begun with another seed"):
+        _fitted(subject, prior, replace(config, seed=1), state)
+    other = write_ball_subject(tmp_path / "other", frames=12)
+    with pytest.raises(ValueError, match="begun with another subject"):
+        _fitted(other, prior, config, state)
+    torch.manual_seed(5)
+    save_generator(tmp_path / "new.safetensors", Generator(GeneratorConfig.tiny()))
+    with pytest.raises(ValueError, match="begun with another prior"):
+        _fitted(subject, tmp_path / "new.safetensors", config, state)
+    state.write_bytes(b"PK nothing")
+    with pytest.raises(ValueError, match="no state of a training, or it is damaged"):
+        _fitted(subject, prior, config, state)
+
+
+def test_priors_that_cannot_be_fitted_are_named(subject, tmp_path):
+    tiny, path = GeneratorConfig.tiny(), tmp_path / "prior.safetensors"
+    bare = replace(tiny, superres=replace(tiny.superres, alpha=False))
+    save_generator(path, Generator(bare))
+    with pytest.raises(ValueError, match="shows no matte, as published"):
+        _fitted(subject, path, CONFIG, tmp_path / "a.state")
+    fine = replace(tiny, superres=replace(tiny.superres, doublings=2))
+    save_generator(path, Generator(fine))
+    with pytest.raises(
+        ValueError, match=r"32 pixels per side and the prior .* 64: prep"
+    ):
+        _fitted(subject, path, CONFIG, tmp_path / "a.state")
+
+
 def test_a_fit_begins_with_what_its_encoder_says(subject, prior, tmp_path):
     torch.manual_seed(1)
     network = Encoder(EncoderConfig.tiny())

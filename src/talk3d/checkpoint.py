@@ -32,12 +32,16 @@ __all__ = [
     "load_model",
     "read_header",
     "save_model",
+    "tensors_sha256",
     "write_atomically",
 ]
 
 FORMAT = 1
 METADATA_KEY = "talk3d"
 """Where the header lies in the metadata of a safetensors file."""
+_FIELDS = (
+    ("kind", str), ("config", dict), ("step", int), ("parents", dict), ("extra", dict)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,10 @@ def read_header(path: Path) -> dict[str, Any]:
             " use the talk3d version that made it, or make it again"
         )
         raise ValueError(message)
+    odd = [name for name, kind in _FIELDS if not isinstance(header.get(name), kind)]
+    if odd:
+        message = f"the header of {path} lacks a proper {', '.join(odd)}: make it again"
+        raise ValueError(message)
     return header
 
 
@@ -157,6 +165,16 @@ def file_sha256(path: Path) -> str:
     """Return the hexadecimal sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def tensors_sha256(state: dict[str, Tensor]) -> str:
+    """Return the hexadecimal sha256 of tensors, their names, shapes and types."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype};".encode())
+        digest.update(value.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from talk3d.checkpoint import write_atomically
+from talk3d.checkpoint import file_sha256, write_atomically
 
 __all__ = ["ARRAYS", "AUDIO_RATE", "FORMAT", "Subject", "SubjectWriter", "train_length"]
 
@@ -120,6 +120,10 @@ class Subject:
     def test(self) -> range:
         """Frames to test on: the last part, half a second after the training part."""
         return range(*self.info["split"]["test"])
+
+    def fingerprint(self) -> str:
+        """Return the hexadecimal sha256 of the labels: which recording this is."""
+        return file_sha256(self.path / "arrays.safetensors")
 
     def frame(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
         """Return one crop, sRGB."""

@@ -1,11 +1,14 @@
-"""Training of one network that goes on where it was interrupted.
+"""Work that goes on where it was interrupted.
 
-Comes in: a network, its optimiser and what the run is of. Goes out: a state file, and
-the same run afterwards. The state file is data only (``weights_only``).
+Comes in: what changes while a network is trained or fitted, and what the run is of.
+Goes out: a state file, and the same run afterwards. The state file is data only
+(``weights_only``); one of another run is refused, so nobody goes on as somebody else.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+import pickle
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,9 @@ from torch import nn
 
 from talk3d.checkpoint import write_atomically
 
-__all__ = ["StateFile"]
+__all__ = ["StateFile", "plain"]
+
+_RUN = "run"
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,60 @@ class StateFile:
     path: Path
     """The file; it need not be there yet."""
     every: int = 200
-    """Steps between two writings."""
+    """Steps between two writings of ``keep``."""
+
+    def read(self, run: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return what was written, or none if there is no file.
+
+        Args:
+            run: what the run is of, in plain values: configuration, hashes of data.
+
+        Raises:
+            ValueError: if the file is of another run, or is damaged.
+        """
+        if not self.path.is_file():
+            return None
+        saved = self.open()
+        theirs = saved[_RUN]
+        differing = sorted(k for k in {*run, *theirs} if theirs.get(k) != run.get(k))
+        if differing:
+            message = (
+                f"the training in {self.path} was begun with another"
+                f" {', '.join(differing)}: give the same, or remove the file"
+            )
+            raise ValueError(message)
+        return saved
+
+    def open(self) -> dict[str, Any]:
+        """Return what was written, whatever run it is of.
+
+        Raises:
+            ValueError: if the file is no state of a run, or is damaged.
+        """
+        try:
+            saved = torch.load(self.path, weights_only=True)
+            whole = isinstance(saved[_RUN], dict)
+        except (
+            pickle.UnpicklingError,
+            RuntimeError,
+            EOFError,
+            KeyError,
+            TypeError,
+        ) as error:
+            message = (
+                f"{self.path} holds no state of a training, or it is damaged"
+                f" ({type(error).__name__}): remove it to begin anew"
+            )
+            raise ValueError(message) from error
+        if not whole:
+            message = f"{self.path} holds no state of a training: remove it"
+            raise ValueError(message)
+        return saved
+
+    def write(self, run: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+        """Write what the run is of, and what it needs to go on."""
+        with write_atomically(self.path) as temporary:
+            torch.save({_RUN: dict(run), **values}, temporary)
 
     def restore(
         self,
@@ -35,23 +93,16 @@ class StateFile:
         """Bring back network and optimiser, and return the steps done: 0 if no file.
 
         Args:
-            run: what the run is of, in plain values: configuration, data.
+            run: what the run is of.
             network: of the sizes it was saved with.
             optimiser: of the network's parameters.
 
         Raises:
-            ValueError: if the file is of another run.
+            ValueError: if the file is of another run, or is damaged.
         """
-        if not self.path.is_file():
+        saved = self.read(run)
+        if saved is None:
             return 0
-        saved = torch.load(self.path, weights_only=True)
-        differing = [k for k, v in run.items() if saved["run"].get(k) != v]
-        if differing:
-            message = (
-                f"the training in {self.path} was begun with another"
-                f" {', '.join(differing)}: give the same, or remove the file"
-            )
-            raise ValueError(message)
         network.load_state_dict(saved["network"])
         optimiser.load_state_dict(saved["optimiser"])
         return saved["step"]
@@ -64,15 +115,21 @@ class StateFile:
         step: int,
     ) -> None:
         """Write the state after a step, when it is time to."""
-        if step % self.every:
-            return
-        with write_atomically(self.path) as temporary:
-            torch.save(
-                {
-                    "run": dict(run),
-                    "network": network.state_dict(),
-                    "optimiser": optimiser.state_dict(),
-                    "step": step,
-                },
-                temporary,
-            )
+        if step % self.every == 0:
+            values = {
+                "network": network.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "step": step,
+            }
+            self.write(run, values)
+
+
+def plain(config: Any, *, without: Collection[str] = ()) -> dict[str, Any]:  # noqa: ANN401
+    """Return a configuration (a dataclass) as JSON gives it back.
+
+    Args:
+        config: the configuration.
+        without: names of fields that may change from one start to the next.
+    """
+    values = json.loads(json.dumps(asdict(config)))
+    return {name: value for name, value in values.items() if name not in without}

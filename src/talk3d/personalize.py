@@ -18,6 +18,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -25,8 +26,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from talk3d.camera import camera_rays
-from talk3d.checkpoint import write_atomically
+from talk3d.checkpoint import file_sha256
 from talk3d.dataset import Subject
+from talk3d.eg3d.condition import CONDITION_DIMS
+from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.files import load_generator
 from talk3d.eg3d.generator import Generator, Rendering
 from talk3d.eg3d.state import parameter_groups
@@ -34,6 +37,7 @@ from talk3d.eg3d.train import LINEAR_RATE
 from talk3d.encoder.network import Encoder, knows, load_encoder
 from talk3d.frames import FrameBatch, FrameStore
 from talk3d.guard import GUARD_POINTS, Guard
+from talk3d.interrupted import StateFile, plain
 from talk3d.neck import rest_points
 from talk3d.objective import face_depth_error, picture_terms, raw_error
 from talk3d.pace import Pace, paces
@@ -120,8 +124,8 @@ def personalize(
 ) -> Iterator[tuple[str, int, int, Person]]:
     """Fit the prior to a person.
 
-    Yields after every step the stage (``invert`` or ``tune``), the step, the number
-    of steps of the stage and the person so far.
+    Yields after every step the stage (``invert``, ``coarse`` or ``tune``), the step,
+    the number of steps of the stage and the person so far.
 
     Args:
         subject: the recording.
@@ -132,7 +136,8 @@ def personalize(
 
     Raises:
         FloatingPointError: if a loss is not finite.
-        ValueError: if the encoder tells another prior's codes.
+        ValueError: if the encoder tells another prior's codes, or the state is of
+            another person, prior, encoder or configuration.
     """
     if encoder is not None and not knows(encoder, prior):
         message = (
@@ -140,13 +145,18 @@ def personalize(
             " train one for it with talk3d prior encoder, or give none"
         )
         raise ValueError(message)
+    anchor = load_generator(prior)
+    _check_sizes(anchor.config, prior, subject)
     store = FrameStore(subject, subject.train)
-    run = _start(prior, config, store)
+    run = _start(anchor, config, store)
     if encoder is not None:
         run.draws = first_draws(run.anchor, load_encoder(encoder), store)
         _enter(run, 0, config)
-    if state.is_file():
-        _restore(run, state, config)
+    file = StateFile(state)
+    about = _about(subject, prior, encoder, config)
+    saved = file.read(about)
+    if saved is not None:
+        _restore(run, saved, config)
     if run.stage > 0:
         run.guard = _guard(run, store)
     lengths = (config.invert_steps, config.coarse_steps, config.tune_steps)
@@ -159,17 +169,32 @@ def personalize(
                 steps[run.stage](run, store, config)
             run.step += 1
             if run.step % config.checkpoint_steps == 0:
-                _save(run, state)
+                file.write(about, _state(run))
             yield _STAGES[run.stage], run.step, lengths[run.stage], run.person
         _enter(run, run.stage + 1, config)
         if run.guard is None:
             run.guard = _guard(run, store)
-    _save(run, state)
+    file.write(about, _state(run))
     yield _STAGES[-1], lengths[-1], lengths[-1], run.person
 
 
-def _start(prior: Path, config: PersonalizeConfig, store: FrameStore) -> _Run:
-    anchor = load_generator(prior)
+def _check_sizes(rules: GeneratorConfig, prior: Path, subject: Subject) -> None:
+    """Refuse priors that know no expressions or mattes, and crops of another size."""
+    if rules.condition_dims != CONDITION_DIMS or not rules.superres.alpha:
+        message = (
+            f"the prior {prior} is told no expression and gaze or shows no matte, as"
+            " published EG3D networks: give one that talk3d prior train has made"
+        )
+        raise ValueError(message)
+    if subject.size != rules.superres.image_size:
+        message = (
+            f"the subject {subject.path} has {subject.size} pixels per side and the"
+            f" prior {prior} {rules.superres.image_size}: preprocess it with that size"
+        )
+        raise ValueError(message)
+
+
+def _start(anchor: Generator, config: PersonalizeConfig, store: FrameStore) -> _Run:
     person = average_person(copy.deepcopy(anchor))
     person.drive = Drive.fitted(*store.expressions(), anchor.config.w_dim)
     unset = torch.optim.Adam([torch.zeros(1)])
@@ -371,22 +396,28 @@ def _chance(config: PersonalizeConfig, run: _Run) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def _save(run: _Run, path: Path) -> None:
-    with write_atomically(path) as temporary:
-        torch.save(
-            {
-                "stage": run.stage,
-                "step": run.step,
-                "person": person_state(run.person),
-                "draws": run.draws.detach(),
-                "optimiser": run.optimiser.state_dict(),
-            },
-            temporary,
-        )
+def _about(
+    subject: Subject, prior: Path, encoder: Path | None, config: PersonalizeConfig
+) -> dict[str, Any]:
+    """Return what a fit is of; a time limit and checkpoints may change meanwhile."""
+    return plain(config, without=("minutes", "checkpoint_steps")) | {
+        "subject": subject.fingerprint(),
+        "prior": file_sha256(prior),
+        "encoder": None if encoder is None else file_sha256(encoder),
+    }
 
 
-def _restore(run: _Run, path: Path, config: PersonalizeConfig) -> None:
-    saved = torch.load(path, weights_only=True)
+def _state(run: _Run) -> dict[str, Any]:
+    return {
+        "stage": run.stage,
+        "step": run.step,
+        "person": person_state(run.person),
+        "draws": run.draws.detach(),
+        "optimiser": run.optimiser.state_dict(),
+    }
+
+
+def _restore(run: _Run, saved: dict[str, Any], config: PersonalizeConfig) -> None:
     run.person = person_from_state(asdict(run.anchor.config), saved["person"])
     run.draws = saved["draws"]
     _enter(run, saved["stage"], config)

@@ -53,6 +53,15 @@ def test_a_resumed_training_equals_an_uninterrupted_one(subject, tmp_path):
     torch.testing.assert_close(resumed.person.detail, whole.person.detail)
 
 
+def test_the_state_of_another_person_is_refused(subject, tmp_path):
+    state = tmp_path / "a.state"
+    _trained(subject, state)
+    other = _person()
+    other.detail = other.detail + 0.1
+    with pytest.raises(ValueError, match="begun with another person"):
+        next(train_animator(subject, other, CONFIG, state=state))
+
+
 def test_an_avatar_speaks_the_same_after_its_file(subject, tmp_path):
     avatar = _trained(subject, tmp_path / "a.state")
     save_avatar(tmp_path / "me.safetensors", avatar)

@@ -133,6 +133,15 @@ def test_schedules_end_after_a_fifth_of_the_run(part, blur, swap, rays):
     assert config.rays_at(part, 128) == rays
 
 
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.51, 0.97])
+def test_rays_are_even_until_they_are_all(share):
+    config = replace(CONFIG, grow_from=share)
+    rays = [config.rays_at(step / 100, 31) for step in range(30)]
+    assert rays[-1] == 31
+    assert all(count % 2 == 0 and count >= 2 for count in rays if count != 31)
+    assert rays == sorted(rays)
+
+
 def test_the_blur_is_eg3ds(pair, windows):
     fake, _ = made(pair[0], windows)
     dot = torch.zeros_like(fake.picture)

@@ -14,6 +14,7 @@ from talk3d.camera import orbit_label
 from talk3d.eg3d.adversary import AdversaryConfig
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.files import load_generator
+from talk3d.eg3d.generator import Generator
 from talk3d.eg3d.image_set import ImageSet, open_pictures
 from talk3d.eg3d.state import PriorTrainConfig, TrainState, load_weights
 from talk3d.eg3d.train import train_prior
@@ -65,11 +66,37 @@ def test_a_zip_file_reads_like_its_folder(folder, tmp_path):
     torch.testing.assert_close(packed.cameras, plain.cameras)
 
 
+@pytest.mark.parametrize("offset", [6, 8])
+def test_a_zip_file_that_cannot_be_read_is_named(folder, tmp_path, offset):
+    """Byte 6 of an entry says that it is encrypted, byte 8 how it is packed."""
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(folder / "dataset.json", "dataset.json")
+    content = bytearray(path.read_bytes())
+    content[content.rindex(b"PK\x01\x02") + 2 + offset] = 1 if offset == 6 else 77
+    content[offset] = content[content.rindex(b"PK\x01\x02") + 2 + offset]
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="no zip file that can be read"):
+        open_pictures(path)
+
+
 def test_the_adversarial_stage_learns_from_pictures_alone(folder, tmp_path):
     metrics = list(train_prior(open_pictures(folder), tmp_path / "run", CONFIG))
     assert all("adversarial" in row and "colour" not in row for row in metrics)
     prior = load_generator(tmp_path / "run" / "prior.safetensors")
     assert prior.z_spread.abs().sum() > 0
+
+
+def test_made_up_people_are_those_of_the_prior_begun_with(folder):
+    pictures = open_pictures(folder)
+    prior = Generator(CONFIG.generator)
+    prior.z_avg.fill_(7.0)
+    prior.z_spread.copy_(0.01 * torch.eye(len(prior.z_avg)))
+    people = list(range(len(pictures)))
+    init = prior.state_dict()
+    state = TrainState.start(CONFIG, pictures, people, init=init)
+    codes = state.made_up(50, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(codes, torch.full_like(codes, 7.0), atol=0.1, rtol=0)
 
 
 def test_eg3ds_recipe_tells_the_generator_cameras(folder, tmp_path):
@@ -111,6 +138,11 @@ def test_stages_that_need_depth_refuse_pictures_alone(folder, tmp_path):
         ('{"labels": [["../x.png", %s]]}' % ([0.0] * 25), "lies outside"),
         ('{"labels": [["00000/no.png", %s]]}' % ([0.0] * 25), "missing or damaged"),
         ('{"labels": null}', "does not list pictures"),
+        ('{"labels": [["00000/img0.png", %s]]}' % ([10**30] * 25), "does not list"),
+        (
+            '{"labels": [["00000/img0.png", %s]]}' % ("[NaN" + ", 0" * 24 + "]"),
+            "finite",
+        ),
     ],
 )
 def test_damaged_labels_are_named(folder, labels, words):

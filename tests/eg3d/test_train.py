@@ -1,5 +1,6 @@
 """Training of the prior: learns, resumes exactly, refuses what does not fit."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from tests.drawn import write_ball_corpus
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.corpus import Corpus
 from talk3d.eg3d.files import load_generator
+from talk3d.eg3d.generator import Generator
 from talk3d.eg3d.state import PriorTrainConfig, TrainState, load_weights
 from talk3d.eg3d.train import train_prior
 
@@ -93,6 +95,36 @@ def test_another_configuration_does_not_continue_a_run(corpus, tmp_path):
     list(train_prior(corpus, tmp_path / "run", CONFIG))
     with pytest.raises(ValueError, match="another learning_rate"):
         next(train_prior(corpus, tmp_path / "run", replace(CONFIG, learning_rate=1.0)))
+
+
+def test_other_pictures_do_not_continue_a_run(corpus, tmp_path):
+    list(train_prior(corpus, tmp_path / "run", CONFIG))
+    other = Corpus.open(write_ball_corpus(tmp_path / "other", people=5))
+    with pytest.raises(ValueError, match="begun with another pictures"):
+        next(train_prior(other, tmp_path / "run", replace(CONFIG)))
+
+
+def test_metrics_hold_each_step_once(corpus, tmp_path):
+    steps = train_prior(corpus, tmp_path / "run", CONFIG)
+    for _ in range(3):
+        next(steps)
+    steps.close()
+    list(train_prior(corpus, tmp_path / "run", CONFIG))
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4]
+
+
+def test_one_person_is_enough_to_be_written(corpus, tmp_path):
+    config = replace(CONFIG, held_out=int(corpus.person.max()))
+    list(train_prior(corpus, tmp_path / "run", config))
+    prior = load_generator(tmp_path / "run" / "prior.safetensors")
+    assert prior.z_spread.abs().max() == 0
+
+
+def test_weights_of_another_size_do_not_start_a_run(corpus, tmp_path):
+    weights = Generator(replace(GeneratorConfig.tiny(), z_dim=8)).state_dict()
+    with pytest.raises(ValueError, match="not those of this run's generator"):
+        next(train_prior(corpus, tmp_path / "run", CONFIG, init=weights))
 
 
 def test_holding_out_everybody_is_refused(corpus, tmp_path):

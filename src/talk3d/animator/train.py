@@ -16,6 +16,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -25,14 +26,15 @@ from talk3d.animator.model import Animator, AnimatorConfig, DrivingBatch
 from talk3d.animator.moving import Moving
 from talk3d.animator.tokens import perturb_tokens
 from talk3d.animator.unet import UNetConfig
-from talk3d.checkpoint import write_atomically
+from talk3d.checkpoint import tensors_sha256
 from talk3d.dataset import Subject
 from talk3d.frames import FrameStore, driving_signals
 from talk3d.guard import GUARD_POINTS, Guard
+from talk3d.interrupted import StateFile, plain
 from talk3d.lips import lip_space, seen_lips
 from talk3d.objective import picture_terms
 from talk3d.pace import paces
-from talk3d.person import Person, enlarged
+from talk3d.person import Person, enlarged, person_state
 from talk3d.precision import body_precision, denormals_dropped
 from talk3d.windows import WINDOW
 
@@ -142,12 +144,19 @@ def train_animator(
 
     Raises:
         FloatingPointError: if a loss is not finite.
+        ValueError: if the state is of another person or configuration.
     """
     store = FrameStore(subject, subject.train)
     drivers = Drivers.of(subject)
+    file = StateFile(state)
+    about = plain(config, without=("minutes", "checkpoint_steps")) | {
+        "subject": subject.fingerprint(),
+        "person": tensors_sha256(person_state(person)),
+    }
     run = _start(person, config, store)
-    if state.is_file():
-        _restore(run, state)
+    saved = file.read(about)
+    if saved is not None:
+        _restore(run, saved)
     (pace,) = paces((config.steps,), config.minutes)
     while (part := pace.part(run.step)) < 1:
         _set_rates(run, part)
@@ -156,9 +165,9 @@ def train_animator(
         _report(run, terms)
         run.step += 1
         if run.step % config.checkpoint_steps == 0:
-            _save(run, state)
+            file.write(about, _state(run))
         yield _STAGE, run.step, config.steps, run.animator
-    _save(run, state)
+    file.write(about, _state(run))
     yield _STAGE, config.steps, config.steps, run.animator
 
 
@@ -251,22 +260,17 @@ def _report(run: _Run, terms: dict[str, Tensor]) -> None:
         _LOG.info("%s %d: %s", _STAGE, run.step, json.dumps(values))
 
 
-def _save(run: _Run, path: Path) -> None:
-    with write_atomically(path) as temporary:
-        torch.save(
-            {
-                "step": run.step,
-                "animator": run.animator.state_dict(),
-                "generator": run.person.generator.state_dict(),
-                "detail": run.person.detail.detach(),
-                "optimiser": run.optimiser.state_dict(),
-            },
-            temporary,
-        )
+def _state(run: _Run) -> dict[str, Any]:
+    return {
+        "step": run.step,
+        "animator": run.animator.state_dict(),
+        "generator": run.person.generator.state_dict(),
+        "detail": run.person.detail.detach(),
+        "optimiser": run.optimiser.state_dict(),
+    }
 
 
-def _restore(run: _Run, path: Path) -> None:
-    saved = torch.load(path, weights_only=True)
+def _restore(run: _Run, saved: dict[str, Any]) -> None:
     run.step = saved["step"]
     run.animator.load_state_dict(saved["animator"])
     run.person.generator.load_state_dict(saved["generator"])

@@ -91,9 +91,13 @@ class AdversaryConfig:
         return self.blur * max(1 - part / self.blur_share, 0.0)
 
     def rays_at(self, part: float, size: int) -> int:
-        """Return the rays per side after a part of the run, in the end ``size``."""
+        """Return the rays per side after a part of the run, in the end ``size``.
+
+        Until then an even number: half as many rays look where the surface is.
+        """
         done = min(part / self.grow_share, 1.0)
-        return round(size * (self.grow_from + (1 - self.grow_from) * done))
+        share = self.grow_from + (1 - self.grow_from) * done
+        return size if share == 1 else min(max(2, 2 * round(size * share / 2)), size)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from talk3d.checkpoint import tensors_sha256
+
 __all__ = ["Corpus", "CorpusBatch"]
 
 _FIELDS = (
@@ -97,6 +99,15 @@ class Corpus:
     def size(self) -> int:
         """Pixels per side."""
         return self.info["size"]
+
+    def fingerprint(self) -> str:
+        """Return the hexadecimal sha256 of people and cameras: which corpus this is."""
+        shown = {
+            f"{number}/{name}": torch.from_numpy(np.array(shard[name]))
+            for number, shard in enumerate(self.shards)
+            for name in ("person", "camera")
+        }
+        return tensors_sha256(shown)
 
     def batch(self, indices: list[int]) -> CorpusBatch:
         """Read images by index."""

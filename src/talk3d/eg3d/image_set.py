@@ -9,7 +9,9 @@ are made up on every step.
 import io
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -17,6 +19,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from talk3d.checkpoint import tensors_sha256
 from talk3d.eg3d.corpus import Corpus, CorpusBatch
 
 __all__ = ["ImageSet", "open_pictures"]
@@ -49,11 +52,12 @@ class ImageSet:
             FileNotFoundError: if there is no ``dataset.json``.
             ValueError: if the file is damaged or names no pictures with cameras.
         """
+        listed = _read(path, _LABELS)
         try:
-            labels = json.loads(_read(path, _LABELS))["labels"]
+            labels = json.loads(listed)["labels"]
             names = tuple(str(name) for name, _ in labels)
             cameras = torch.tensor([label for _, label in labels]).float()
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
             message = (
                 f"the {_LABELS} of {path} does not list pictures with cameras: it has"
                 ' to read {"labels": [[file, 25 numbers], ...]}'
@@ -64,6 +68,9 @@ class ImageSet:
                 f"the {_LABELS} of {path} has labels of shape"
                 f" {tuple(cameras.shape)}: give 25 numbers to each picture"
             )
+            raise ValueError(message)
+        if not torch.isfinite(cameras).all():
+            message = f"the {_LABELS} of {path} has labels that are not finite numbers"
             raise ValueError(message)
         for name in names:
             inside = PurePosixPath(name)
@@ -85,6 +92,13 @@ class ImageSet:
     def traits(self) -> np.ndarray:
         """What is known of each person: nothing."""
         return np.zeros((len(self), 0), np.float32)
+
+    def fingerprint(self) -> str:
+        """Return the hexadecimal sha256 of names and cameras: which set this is."""
+        names = torch.frombuffer(
+            bytearray("\n".join(self.names), "utf-8"), dtype=torch.uint8
+        )
+        return tensors_sha256({"names": names, "cameras": self.cameras})
 
     def batch(self, indices: list[int]) -> CorpusBatch:
         """Read pictures by index.
@@ -132,7 +146,13 @@ def _picture(path: Path, name: str) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(_read(path, name))) as image:
             return np.asarray(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError) as error:
+    except (
+        UnidentifiedImageError,
+        Image.DecompressionBombError,
+        OSError,
+        ValueError,
+        SyntaxError,
+    ) as error:
         message = f"the picture {name} of {path} is missing or damaged"
         raise ValueError(message) from error
 
@@ -141,11 +161,30 @@ def _read(path: Path, name: str) -> bytes:
     if path.is_dir():
         return (path / name).read_bytes()
     try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(name)
+        return _archive(path, path.stat().st_mtime_ns).read(name)
     except KeyError:
         message = f"{path} holds no {name}"
         raise FileNotFoundError(message) from None
-    except zipfile.BadZipFile as error:
-        message = f"{path} is no zip file, or a damaged one"
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
+        message = (
+            f"{path} is no zip file that can be read ({type(error).__name__}): give"
+            " one that is whole and not encrypted"
+        )
         raise ValueError(message) from error
+
+
+@lru_cache(maxsize=1)
+def _archive(path: Path, changed: int) -> zipfile.ZipFile:  # noqa: ARG001
+    """Open a zip file once: the list of a large one takes long to read.
+
+    Args:
+        path: the file.
+        changed: when; another file of the same name is opened anew.
+    """
+    return zipfile.ZipFile(path)

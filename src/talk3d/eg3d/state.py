@@ -4,15 +4,13 @@ Goes out: ``state.pt`` (everything needed to go on) and ``prior.safetensors`` (t
 averaged generator).
 """
 
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from talk3d.checkpoint import write_atomically
 from talk3d.eg3d.adversary import Adversary, AdversaryConfig
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.corpus import Corpus
@@ -20,6 +18,7 @@ from talk3d.eg3d.files import load_generator, save_generator
 from talk3d.eg3d.generator import Generator
 from talk3d.eg3d.image_set import ImageSet
 from talk3d.eg3d.stylegan2 import Linear
+from talk3d.interrupted import StateFile, plain
 
 __all__ = [
     "PriorTrainConfig",
@@ -30,6 +29,7 @@ __all__ = [
 
 _EMA_STEPS = 200
 _JUDGE = "judge."
+_STATE = "state.pt"
 
 
 @dataclass(frozen=True)
@@ -97,13 +97,13 @@ def load_weights(run: Path) -> dict[str, Tensor]:
     """
     if run.is_file():
         return load_generator(run).state_dict()
-    if not (run / "state.pt").is_file():
+    if not (run / _STATE).is_file():
         message = (
             f"{run} holds no training run: give the folder of a prior's training, or a"
             " prior file"
         )
         raise FileNotFoundError(message)
-    saved = torch.load(run / "state.pt", weights_only=True)
+    saved = StateFile(run / _STATE).open()
     weights = saved["average"] | {"codes": saved["codes"]["weight"]}
     judge = saved["adversary"] or {"network": {}}
     return weights | {f"{_JUDGE}{k}": v for k, v in judge["network"].items()}
@@ -140,6 +140,8 @@ class TrainState:
     """In the adversarial stage."""
     people: list[int]
     """Who is trained on."""
+    about: dict[str, Any]
+    """What the run is of: the configuration, the pictures."""
     step: int = 0
     """Steps done."""
     seconds: float = 0.0
@@ -161,6 +163,9 @@ class TrainState:
             corpus: what is known of its people makes their first codes.
             people: who is trained on.
             init: weights to start from, and maybe ``codes`` and a judge's.
+
+        Raises:
+            ValueError: if the weights are of other sizes.
         """
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
@@ -174,15 +179,18 @@ class TrainState:
         if init is not None:
             weights = {k: v for k, v in init.items() if not k.startswith(_JUDGE)}
             known = weights.pop("codes", None)
-            generator.load_state_dict(weights)
+            _enter(generator, weights, "generator")
             judge = {
                 name.removeprefix(_JUDGE): value
                 for name, value in init.items()
                 if name.startswith(_JUDGE)
             }
             if adversary is not None and judge:
-                adversary.network.load_state_dict(judge)
-            if known is not None:
+                _enter(adversary.network, judge, "judge")
+            if not corpus.labelled:
+                draws = torch.randn(table.weight.shape, generator=_chance(config))
+                table.weight.data = generator.codes(draws)
+            elif known is not None:
                 table.weight.data[: len(known)] = known[: len(table.weight)]
         average.load_state_dict(generator.state_dict())
         average.requires_grad_(False)
@@ -190,26 +198,19 @@ class TrainState:
         optimiser = torch.optim.Adam(
             [{"params": group} for group in groups], betas=(0.0, 0.99)
         )
-        return cls(generator, average, table, optimiser, adversary, people)
+        about = plain(config) | {"pictures": corpus.fingerprint()}
+        return cls(generator, average, table, optimiser, adversary, people, about)
 
-    def resume(self, run: Path, config: PriorTrainConfig) -> None:
-        """Go on from the checkpoint of a run.
+    def resume(self, run: Path) -> None:
+        """Go on from the checkpoint of a run, if there is one.
 
         Raises:
-            ValueError: if the run was started with another configuration.
+            ValueError: if the run was started with another configuration or on other
+                pictures.
         """
-        saved = torch.load(run / "state.pt", weights_only=True)
-        differing = [
-            name
-            for name, value in _plain(config).items()
-            if saved["config"].get(name) != value
-        ]
-        if differing:
-            message = (
-                f"the run {run} was started with another {', '.join(differing)}:"
-                " use the same configuration or another folder"
-            )
-            raise ValueError(message)
+        saved = StateFile(run / _STATE).read(self.about)
+        if saved is None:
+            return
         self.generator.load_state_dict(saved["generator"])
         self.average.load_state_dict(saved["average"])
         self.codes.load_state_dict(saved["codes"])
@@ -218,24 +219,20 @@ class TrainState:
             self.adversary.load_state_dict(saved["adversary"])
         self.step, self.seconds = saved["step"], saved["seconds"]
 
-    def save(self, run: Path, config: PriorTrainConfig) -> None:
+    def save(self, run: Path) -> None:
         """Write the checkpoint and the averaged generator."""
         self._centre()
         judge = None if self.adversary is None else self.adversary.state_dict()
-        with write_atomically(run / "state.pt") as temporary:
-            torch.save(
-                {
-                    "config": _plain(config),
-                    "generator": self.generator.state_dict(),
-                    "average": self.average.state_dict(),
-                    "codes": self.codes.state_dict(),
-                    "optimiser": self.optimiser.state_dict(),
-                    "adversary": judge,
-                    "step": self.step,
-                    "seconds": self.seconds,
-                },
-                temporary,
-            )
+        values = {
+            "generator": self.generator.state_dict(),
+            "average": self.average.state_dict(),
+            "codes": self.codes.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "adversary": judge,
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        StateFile(run / _STATE).write(self.about, values)
         save_generator(
             run / "prior.safetensors",
             self.average,
@@ -243,7 +240,7 @@ class TrainState:
             extra={
                 "people": len(self.people),
                 "seconds": round(self.seconds),
-                "training": _plain(config),
+                "training": self.about,
             },
         )
 
@@ -276,9 +273,20 @@ class TrainState:
         self.average.set_average(w[:, 0].mean(0))
 
 
-def _plain(config: PriorTrainConfig) -> dict[str, object]:
-    """Return the configuration as JSON gives it back."""
-    return json.loads(json.dumps(asdict(config)))
+def _enter(network: nn.Module, weights: dict[str, Tensor], what: str) -> None:
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        message = (
+            f"the weights to start from are not those of this run's {what} ({reason}):"
+            " give a prior or a run of the same sizes"
+        )
+        raise ValueError(message) from error
+
+
+def _chance(config: PriorTrainConfig) -> torch.Generator:
+    return torch.Generator().manual_seed(config.seed)
 
 
 def _first_codes(corpus: Corpus | ImageSet, length: int) -> nn.Embedding:

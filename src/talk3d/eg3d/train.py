@@ -24,6 +24,7 @@ from typing import TextIO
 import torch
 from torch import Tensor
 
+from talk3d.checkpoint import write_atomically
 from talk3d.eg3d.adversary import Judged, roughness, swapped
 from talk3d.eg3d.corpus import Corpus, CorpusBatch
 from talk3d.eg3d.generator import Generator
@@ -89,8 +90,7 @@ def train_prior(
     people = _people_of(corpus, config)
     trained = [int(corpus.person[images[0]]) for images in people]
     state = TrainState.start(config, corpus, trained, init=init)
-    if (run / "state.pt").is_file():
-        state.resume(run, config)
+    state.resume(run)
 
     def load(step: int) -> list[CorpusBatch]:
         chances = [_chance(config, step, share) for share in shares]
@@ -100,7 +100,7 @@ def train_prior(
         ]
 
     first = team.rank == 0
-    with _log(run, first=first) as log, ThreadPoolExecutor(1) as loader:
+    with _log(run, state.step, first=first) as log, ThreadPoolExecutor(1) as loader:
         coming = loader.submit(load, state.step)
         while state.step < config.steps:
             started = time.perf_counter()
@@ -118,12 +118,20 @@ def train_prior(
             log.flush()
             due = state.step % config.checkpoint_steps == 0
             if first and (due or state.step == config.steps):
-                state.save(run, config)
+                state.save(run)
             yield metrics
 
 
-def _log(run: Path, *, first: bool) -> TextIO:
-    return (run / "metrics.jsonl" if first else Path(os.devnull)).open("a")
+def _log(run: Path, done: int, *, first: bool) -> TextIO:
+    """Open the metrics; steps that are done again are taken out."""
+    path = run / "metrics.jsonl"
+    if not first:
+        return Path(os.devnull).open("a")
+    if path.is_file():
+        lines = path.read_text().splitlines()[:done]
+        with write_atomically(path) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in lines))
+    return path.open("a")
 
 
 def _chance(config: PriorTrainConfig, step: int, share: int) -> torch.Generator:
@@ -252,7 +260,7 @@ def _people_of(corpus: Corpus | ImageSet, config: PriorTrainConfig) -> list[list
     if not kept:
         message = (
             f"the corpus has {len(people)} people and {config.held_out} are held out:"
-            " nobody is left to train on; hold out fewer or render more people"
+            " nobody is left to train on; render more people"
         )
         raise ValueError(message)
     return kept
