@@ -24,9 +24,10 @@ def body_precision(wanted: bool = True) -> torch.autocast:
 
 @contextmanager
 def denormals_dropped() -> Iterator[None]:
-    """Have this thread, and those it starts, take numbers below 1e-38 for zero.
+    """Have this thread take numbers below 1e-38 for zero.
 
-    Gradients hold many of them, and some CPUs need many times longer for each.
+    Gradients hold many of them, and some CPUs need many times longer for each. The
+    other threads of PyTorch's pool keep the way they began with.
     """
     before = (torch.full((), _DENORMAL) * 1).item() == 0
     torch.set_flush_denormal(True)
