@@ -58,3 +58,10 @@ def test_shut_eyes_are_drawn_more_often(tmp_path):
     drawn = torch.cat([store.draw(2, generator=chance).frame for _ in range(300)])
     assert (drawn == 7).float().mean() > 2 / 40
     assert len(drawn.unique()) == 40
+
+
+def test_of_many_frames_as_many_are_taken_as_may_be(tmp_path, monkeypatch):
+    monkeypatch.setattr("talk3d.frames.LIMIT", 6)
+    subject = write_ball_subject(tmp_path / "ball")
+    assert FrameStore(subject, range(7)).frames == [0, 1, 2, 4, 5, 6]
+    assert FrameStore(subject, range(6)).frames == list(range(6))

@@ -90,8 +90,8 @@ class FrameStore:
         if not usable:
             message = f"no usable frame in {subject.path}: record the face again"
             raise ValueError(message)
-        step = max(1, -(-len(usable) // LIMIT))
-        self.frames = usable[::step]
+        kept = np.linspace(0, len(usable) - 1, min(len(usable), LIMIT))
+        self.frames = [usable[place] for place in kept.round().astype(int)]
         self.size = subject.size
         self._subject = subject
         self._face = face_signals(subject)
