@@ -88,3 +88,24 @@ def write_ball_subject(path: Path, *, frames: int = 60, size: int = 32) -> Subje
             {},
         )
     return Subject.open(path)
+
+
+def write_speech_corpus(path: Path, *, frames: int = 600) -> Path:
+    """Write a corpus of two sounds: low and high noise, each with its own mouth."""
+    rng = np.random.default_rng(0)
+    phone = (np.arange(frames) // 30 % 2).astype(np.uint8)
+    band = np.arange(257) < 60
+    power = np.where(band[None] == (phone[:, None] == 0), -30.0, -70.0)
+    power = power + rng.normal(0, 2, power.shape)
+    mouth = np.zeros((frames, 12))
+    mouth[:, 0] = 0.5 * phone
+    arrays = {
+        "power": power.astype(np.float16),
+        "mouth": mouth.astype(np.float16),
+        "phone": phone,
+        "start": np.array([0, frames]),
+    }
+    save_file(arrays, path / "speech-00000.safetensors")
+    content = {"phones": ["_", "a"], "shards": ["speech-00000.safetensors"]}
+    (path / "corpus.json").write_text(json.dumps(content))
+    return path

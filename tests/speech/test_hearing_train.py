@@ -1,13 +1,12 @@
 """Training of the hearing network, and the changes of its speech."""
 
-import json
 from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import save_file
+from tests.drawn import write_speech_corpus
 
 from talk3d.audio import MelConfig, log_mel, power_spectra
 from talk3d.interrupted import StateFile
@@ -20,29 +19,10 @@ from talk3d.speech.train import (
     train_hearing,
 )
 
-FRAMES = 600
-
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two sounds: low and high noise, each with a mouth of its own."""
-    rng = np.random.default_rng(0)
-    phone = (np.arange(FRAMES) // 30 % 2).astype(np.uint8)
-    band = np.arange(257) < 60
-    power = np.where(band[None] == (phone[:, None] == 0), -30.0, -70.0)
-    power = power + rng.normal(0, 2, power.shape)
-    mouth = np.zeros((FRAMES, 12))
-    mouth[:, 0] = 0.5 * phone
-    arrays = {
-        "power": power.astype(np.float16),
-        "mouth": mouth.astype(np.float16),
-        "phone": phone,
-        "start": np.array([0, FRAMES]),
-    }
-    save_file(arrays, tmp_path / "speech-00000.safetensors")
-    content = {"phones": ["_", "a"], "shards": ["speech-00000.safetensors"]}
-    (tmp_path / "corpus.json").write_text(json.dumps(content))
-    return tmp_path
+    return write_speech_corpus(tmp_path)
 
 
 CONFIG = HearingTrainConfig(steps=60, batch=4, frames=120, half=False)

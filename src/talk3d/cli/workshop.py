@@ -144,6 +144,34 @@ def speech_train(
     print(f"wrote {out}")
 
 
+def speech_judge(
+    corpus: Positional[Path], out: Out, steps: int = 3000, seed: int = 1
+) -> None:
+    """Train the network that judges whether lips go with a sound.
+
+    Args:
+        corpus: a folder of talk3d synth speech, of another seed than the hearing
+            network's.
+        out: the model file to write (.safetensors).
+        steps: training steps.
+        seed: source of all chance.
+    """
+    from talk3d.interrupted import StateFile
+    from talk3d.judge.train import JudgeTrainConfig, save_judge, train_judge
+    from talk3d.speech.train import SpeechCorpus
+
+    sounds = SpeechCorpus(corpus)
+    config = JudgeTrainConfig(steps=steps, seed=seed)
+    state = StateFile(out.with_suffix(".state"))
+    with Progress("interrupted; the same command goes on") as progress:
+        for step, _measures, network in train_judge(sounds, config, state=state):
+            progress.report("judge", step / steps)
+            if step == steps:
+                save_judge(out, network, sounds, step=step)
+    state.path.unlink(missing_ok=True)
+    print(f"wrote {out}")
+
+
 def synth_import_facekit(folder: Positional[Path], out: Out) -> None:
     """Pack the ICT-FaceKit head model into one file.
 
@@ -330,7 +358,7 @@ GROUPS = {
         "import-facekit": synth_import_facekit,
         "face-shape": synth_face_shape,
     },
-    "speech": {"train": speech_train},
+    "speech": {"train": speech_train, "judge": speech_judge},
     "prior": {
         "train": prior_train,
         "encoder": prior_encoder,

@@ -23,6 +23,8 @@ from talk3d.evaluate.material import Shots, Truth
 from talk3d.evaluate.perceptual import Lpips
 from talk3d.evaluate.regions import matte_mask, region_masks, shrink
 from talk3d.face import FaceNets, FaceTracker
+from talk3d.judge.network import shipped_judge
+from talk3d.judge.verdict import judge_sync
 from talk3d.sync import sound_offset
 
 __all__ = [
@@ -175,6 +177,9 @@ def landmark_scores(
         clip["sound/confidence"] = offset.confidence
         if math.isfinite(offset.seconds):
             clip["sound/in_step"] = offset.in_step
+        verdict = judge_sync(shipped_judge(), result, wave, fps=fps, scale=scale)
+        if math.isfinite(verdict.offset):
+            clip |= {f"judge/{name}": value for name, value in vars(verdict).items()}
     return frames, clip
 
 

@@ -1,0 +1,1 @@
+"""A network that judges whether lips go with a sound; never a loss."""
