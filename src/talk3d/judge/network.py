@@ -2,7 +2,7 @@
 
 In: mouth lengths at 25 frames a second (``mouth.py``), frame ``n`` showing the time
 (n + 1/2) / 25 s; log-mel sound at 100 frames a second, frame ``k`` at k / 100 s. Out:
-unit vectors of both, whose products tell which sound goes with which frame. In the
+vectors of both, whose products tell which sound goes with which frame. In the
 manner of SyncNet (Chung and Zisserman 2016), from four lengths instead of pictures.
 """
 
@@ -122,19 +122,21 @@ class SyncJudge(nn.Module):
         self.sound = _Half(config.mels, config, config.sound_dilations)
         self.sharpness = nn.Parameter(torch.tensor(2.0))
 
-    def likeness(
+    def forward(
         self,
         mouths: Float[Tensor, "b frames 4"],
         features: Float[Tensor, "b steps mels"],
-    ) -> Float[Tensor, "b frames steps"]:
-        """Return how well the sound of each moment goes with each frame, a logit.
+    ) -> tuple[Float[Tensor, "b frames width"], Float[Tensor, "b steps width"]]:
+        """Return what is seen and what is heard, as vectors.
+
+        Their products are logits: how well the sound of a moment goes with a frame.
 
         Args:
             mouths: lengths, relative to what is usual for the person.
             features: `talk3d.audio.log_mel`.
         """
-        seen, heard = self.mouth(mouths / _UNIT), self.sound(features)
-        return self.sharpness.exp() * seen @ heard.transpose(1, 2)
+        seen = self.sharpness.exp() * self.mouth(mouths / _UNIT)
+        return seen, self.sound(features)
 
 
 def moments(frames: int) -> Int[Tensor, " frames"]:

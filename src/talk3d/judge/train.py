@@ -116,8 +116,8 @@ def train_judge(
 ) -> Iterator[tuple[int, dict[str, float], SyncJudge]]:
     """Train, yielding the step, the measures of the step and the network.
 
-    Measures: ``loss`` (nats) and ``found``, the share of frames whose likeliest sound
-    of all is less than half a picture frame away.
+    Measures: ``loss`` (nats) and ``found``, the share of frames whose likeliest moment
+    of the same speech is at most half a picture frame away.
 
     Args:
         corpus: speech.
@@ -181,11 +181,9 @@ def _agreement(
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """Return the cross-entropy of the true moments, and the share of frames found."""
     batch, frames = mouths.shape[:2]
-    own = network.likeness(mouths, features)
-    others = network.likeness(
-        mouths.flatten(0, 1)[None], features[:, ::STEPS].flatten(0, 1)[None]
-    )
-    others = others[0].unflatten(0, (batch, frames)).unflatten(2, (batch, -1))
+    seen, heard = network(mouths, features)
+    own = seen @ heard.transpose(1, 2)
+    others = torch.einsum("bfw,csw->bfcs", seen, heard[:, ::STEPS])
     same = torch.eye(batch, dtype=torch.bool)[:, None, :, None]
     others = others.masked_fill(same, -math.inf).flatten(2)
     true = moments(frames)

@@ -6,6 +6,7 @@ the lips go with the sound as it is.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,7 +78,8 @@ def judge_sync(
     mouths = torch.from_numpy(steady - np.median(steady, axis=0)).float()
     sound = torch.from_numpy(np.asarray(wave, np.float32))
     features = log_mel(sound, MelConfig(mels=network.config.mels))
-    curve = _curve(network.likeness(mouths[None], features[None])[0])
+    seen, heard = network(mouths[None], features[None])
+    curve = _curve(seen[0], heard[0])
     best = int(curve.nan_to_num(-torch.inf).argmax())
     late = torch.arange(-_REACH, _REACH + 1)
     here, away = late.abs() <= _IN_STEP, late.abs() >= _ELSEWHERE
@@ -89,18 +91,18 @@ def judge_sync(
     )
 
 
-def _curve(likeness: Float[Tensor, "frames steps"]) -> Float[Tensor, " offsets"]:
+def _curve(
+    seen: Float[Tensor, "frames width"], heard: Float[Tensor, "steps width"]
+) -> Float[Tensor, " offsets"]:
     """Return the mean likeness at every offset, NaN where few frames have sound."""
-    frames, steps = likeness.shape
-    true = moments(frames)
+    true = moments(len(seen))
     rows = []
     for late in range(-_REACH, _REACH + 1):
         place = true + late
-        inside = (place >= 0) & (place < steps)
-        if inside.sum() < _SHARE * frames:
-            rows.append(torch.tensor(float("nan")))
-            continue
-        rows.append(likeness[inside.nonzero()[:, 0], place[inside]].mean())
+        inside = (place >= 0) & (place < len(heard))
+        pairs = seen[inside] * heard[place[inside]]
+        enough = len(pairs) >= _SHARE * len(seen)
+        rows.append(pairs.sum(-1).mean() if enough else torch.tensor(math.nan))
     return torch.stack(rows)
 
 
