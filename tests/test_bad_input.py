@@ -199,7 +199,7 @@ def test_an_avatar_of_somebody_else_is_neither_taken_nor_lost(
     before = out.read_bytes()
     assert main(["create", str(video), "-o", str(out), "--synthetic"]) == 2
     told = capsys.readouterr().err
-    assert f"{out} exists and was not made by this run" in told
+    assert f"{out} exists and does not come from the person of this run" in told
     assert "give another -o" in told
     assert out.read_bytes() == before
 

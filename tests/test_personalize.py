@@ -90,6 +90,7 @@ def test_the_state_of_another_person_or_prior_is_refused(subject, prior, tmp_pat
     config = replace(CONFIG, invert_steps=1, coarse_steps=1)
     with pytest.raises(ValueError, match=r"a\.state was begun with another seed"):
         _fitted(subject, prior, replace(config, seed=1), state)
+    _fitted(subject, prior, replace(config, minutes=9.0, checkpoint_steps=1), state)
     other = write_ball_subject(tmp_path / "other", frames=12)
     with pytest.raises(ValueError, match="begun with another subject"):
         _fitted(other, prior, config, state)

@@ -43,7 +43,13 @@ class StateFile:
         if not self.path.is_file():
             return None
         saved = self.open()
-        theirs = saved[_RUN]
+        theirs = saved.get(_RUN)
+        if not isinstance(theirs, dict):
+            message = (
+                f"{self.path} does not say what training it is of, as those of older"
+                " versions of talk3d: remove it, or finish it with the older version"
+            )
+            raise ValueError(message)
         differing = sorted(k for k in {*run, *theirs} if theirs.get(k) != run.get(k))
         if differing:
             message = (
@@ -61,20 +67,13 @@ class StateFile:
         """
         try:
             saved = torch.load(self.path, weights_only=True)
-            whole = isinstance(saved[_RUN], dict)
-        except (
-            pickle.UnpicklingError,
-            RuntimeError,
-            EOFError,
-            KeyError,
-            TypeError,
-        ) as error:
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
             message = (
                 f"{self.path} holds no state of a training, or it is damaged"
                 f" ({type(error).__name__}): remove it to begin anew"
             )
             raise ValueError(message) from error
-        if not whole:
+        if not isinstance(saved, dict):
             message = f"{self.path} holds no state of a training: remove it"
             raise ValueError(message)
         return saved

@@ -103,8 +103,7 @@ def create(
     _check_disk(work)
     _claim(work, video, prior, config)
     subject, generator = work / "subject", work / "generator.safetensors"
-    if out.is_file():
-        _check_own(out, generator)
+    _check_own(out, generator)
     if not (subject / "subject.json").is_file():
         preprocess(video, subject, config.preprocess, report)
     record_consent(subject, consent)
@@ -240,12 +239,24 @@ def _check_disk(work: Path) -> None:
 
 
 def _check_own(out: Path, generator: Path) -> None:
-    """Refuse to take a file for this run's avatar that was made from something else."""
+    """Refuse to take for this run's what was made from something else.
+
+    An avatar in the making is checked again, against its person, when it goes on.
+    """
+    state = out.with_suffix(".state")
+    if state.is_file() and not generator.is_file():
+        message = (
+            f"{state} is of an avatar in the making whose person ({generator}) is gone:"
+            " give another -o, or move it away"
+        )
+        raise ValueError(message)
+    if not out.is_file():
+        return
     made_from = read_header(out)["parents"].get("generator")
     if not generator.is_file() or made_from != file_sha256(generator):
         message = (
-            f"{out} exists and was not made by this run (from {generator}): give"
-            " another -o, or move it away"
+            f"{out} exists and does not come from the person of this run"
+            f" ({generator}): give another -o, or move it away"
         )
         raise ValueError(message)
 

@@ -44,7 +44,7 @@ def test_a_written_task_is_opened_not_made_again(tmp_path):
     recording, config = tmp_path / "turner_1", RecordedConfig(most=3)
     again = recorded_task(tmp_path / "task", recording, config)
     assert again.shots == task.shots
-    with pytest.raises(ValueError, match="written with another most"):
+    with pytest.raises(ValueError, match="begun with another most"):
         recorded_task(tmp_path / "task", recording, replace(config, most=4))
     with pytest.raises(FileNotFoundError, match="no recording at"):
         recorded_task(tmp_path / "task", tmp_path / "absent", config)
@@ -56,6 +56,9 @@ def test_a_head_that_does_not_turn_is_refused(tmp_path):
     subject = turning_subject(tmp_path / "still", frames=24)
     with pytest.raises(ValueError, match="beyond 60"):
         recorded_task(tmp_path / "task", subject, RecordedConfig(score=60.0))
+    other = turning_subject(tmp_path / "turner_1", frames=30)
+    with pytest.raises(ValueError, match="begun with another recording, score"):
+        recorded_task(tmp_path / "task", other, RecordedConfig())
     with pytest.raises(ValueError, match="0 < fit < score"):
         RecordedConfig(fit=30.0, score=25.0)
 

@@ -154,7 +154,8 @@ def test_the_file_brings_back_what_was_told(tmp_path):
         ({"size": 36}, "a multiple of 8"),
         ({"embedding": 0}, "1 to 4096"),
         ({"z_dim": 10**6}, "1 to 4096"),
-        ({"size": 2**13}, "at most 4096"),
+        ({"size": 2**13}, "give fewer"),
+        ({"widths": (16, 16, 8192)}, "at most 4096"),
     ],
 )
 def test_sizes_that_cannot_be_are_refused(change, message):

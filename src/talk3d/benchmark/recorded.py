@@ -68,7 +68,7 @@ def recorded_task(path: Path, recording: Path, config: RecordedConfig) -> Task:
             or configuration is there.
     """
     about = plain(config) | {"recording": _identity(recording)}
-    found = Task.found(path, about)
+    found = Task.claimed(path, about)
     if found is not None:
         return found
     whole = _opened(path, recording)
@@ -94,7 +94,7 @@ def recorded_task(path: Path, recording: Path, config: RecordedConfig) -> Task:
     ]
     truth = {"landmarks": whole.arrays["landmarks"][index]}
     name = recording.stem.split("_")[0]
-    return write_task(path, shots, pictures, truth, name=name, train=train, about=about)
+    return write_task(path, shots, pictures, truth, name=name, train=train)
 
 
 def _identity(recording: Path) -> str:

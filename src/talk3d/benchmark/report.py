@@ -122,7 +122,8 @@ def _numbers(pooled: Pool) -> dict[str, dict[str, dict[str, object]]]:
 
 def _times(task: Task) -> dict[str, float]:
     notes = sorted((task.path / "rows").glob("*/row.json"))
-    return {note.parent.name: json.loads(note.read_text())["seconds"] for note in notes}
+    rows = {note.parent.name: json.loads(note.read_text()) for note in notes}
+    return {name: row["seconds"] for name, row in rows.items() if "seconds" in row}
 
 
 def _section(

@@ -189,15 +189,15 @@ def fill_task(
         "prior": file_sha256(prior),
         "encoder": None if encoder is None else file_sha256(encoder),
     }
-    fits = task.path / "fits"
 
     def fitted(row: str) -> None:
+        fit = task.row(row) / "fit"
         if row == "ours":
             start, how = prior, config
         else:
-            start = ours.unlearned(prior, fits / "unlearned.safetensors", seed=seed)
+            start = ours.unlearned(prior, fit / "unlearned.safetensors", seed=seed)
             how = replace(config, guard=0.0)
-        person = fits / f"{row.replace(' ', '-')}.safetensors"
+        person = fit / "person.safetensors"
         ours.fit_person(task, person, prior=start, config=how, report=report)
         ours.draw_person(task, person, task.row(row))
 
@@ -218,22 +218,30 @@ def _once(
 ) -> None:
     """Make a row unless the same one is there; note how long it took.
 
+    What a row is made of is noted before it is begun: half a row is of something, too.
+
     Raises:
         ValueError: A row of another configuration is there.
     """
     note = task.row(row) / "row.json"
     wanted = json.loads(json.dumps(config))
     if note.is_file():
-        if json.loads(note.read_text())["config"] != wanted:
+        theirs = json.loads(note.read_text())
+        if theirs["config"] != wanted:
             raise ValueError(
                 f"{note.parent} was made with another configuration; give another "
                 "output folder or remove it."
             )
-        return
+        if "seconds" in theirs:
+            return
+    _write(note, {"config": wanted})
     started = time.perf_counter()
     make()
-    seconds = time.perf_counter() - started
-    content = {"config": wanted, "seconds": round(seconds, 1)}
+    seconds = round(time.perf_counter() - started, 1)
+    _write(note, {"config": wanted, "seconds": seconds})
+
+
+def _write(note: Path, content: Mapping[str, object]) -> None:
     with write_atomically(note) as temporary:
         temporary.write_text(json.dumps(content, indent=1))
 

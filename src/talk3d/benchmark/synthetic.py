@@ -165,7 +165,7 @@ def synthetic_task(
         ValueError: A task of another configuration or head model is there.
     """
     about = plain(config) | {"head": head_identity(head)}
-    found = Task.found(path, about)
+    found = Task.claimed(path, about)
     if found is not None:
         return found
     talk = TalkConfig(
@@ -198,9 +198,7 @@ def synthetic_task(
                 values_so_far.append(value)
     arrays = {name: np.stack(values) for name, values in truth.items()}
     name = f"synthetic {config.seed}"
-    return write_task(
-        path, shots, pictures, arrays, name=name, train=train, about=about
-    )
+    return write_task(path, shots, pictures, arrays, name=name, train=train)
 
 
 def _views(

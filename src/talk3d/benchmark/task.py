@@ -11,7 +11,8 @@ On disk::
     truth/00000.png       the wanted pictures, RGBA
     truth/truth.safetensors    landmarks, and for synthetic people visible, depth, part
     rows/NAME/            what a system made: 00000.png (RGB or RGBA), 00000.npy (depth)
-    task.json             name, kind, split, and what the task is made of
+    about.json            what the task is made of; written first
+    task.json             name, kind, split
 
 A *shot* is one wanted picture: a moment of the recording seen by a camera. Labels,
 units and signs are those of ``talk3d.camera``; angles are degrees here.
@@ -102,29 +103,31 @@ class Task:
         )
 
     @classmethod
-    def found(cls, path: Path, about: Mapping[str, Any]) -> Task | None:
-        """Open a task folder, or return None where no whole task is.
+    def claimed(cls, path: Path, about: Mapping[str, Any]) -> Task | None:
+        """Open a whole task; where there is none, note what the folder will be of.
 
         Args:
             path: The folder.
             about: What the task is made of, in plain values.
 
         Raises:
-            ValueError: The task there is of something else.
+            ValueError: What is there, whole or not, is of something else.
         """
-        file = path / "task.json"
-        if not file.is_file():
+        note = path / "about.json"
+        if not note.is_file() and not (path / "task.json").is_file():
+            with write_atomically(note) as temporary:
+                temporary.write_text(json.dumps(dict(about), indent=1))
             return None
-        theirs = json.loads(file.read_text()).get("about", {})
+        theirs = json.loads(note.read_text()) if note.is_file() else {}
         differing = sorted(
             k for k in {*about, *theirs} if theirs.get(k) != about.get(k)
         )
         if differing:
             raise ValueError(
-                f"{path} was written with another {', '.join(differing)}; give another "
+                f"{path} was begun with another {', '.join(differing)}; give another "
                 "output folder or remove it."
             )
-        return cls.open(path)
+        return cls.open(path) if (path / "task.json").is_file() else None
 
     @property
     def given(self) -> Path:
@@ -166,7 +169,6 @@ def write_task(
     *,
     name: str,
     train: Sequence[int],
-    about: Mapping[str, Any],
 ) -> Task:
     """Write truth and description; ``subject`` and ``given`` must be there.
 
@@ -177,7 +179,6 @@ def write_task(
         truth: Arrays over the shots; ``landmarks`` at least.
         name: For tables.
         train: Training frames of the recording.
-        about: What the task is made of, in plain values.
     """
     folder = path / "truth"
     folder.mkdir(parents=True, exist_ok=True)
@@ -191,7 +192,6 @@ def write_task(
     subject = Subject.open(path / "subject")
     content: dict[str, Any] = {
         "format": FORMAT,
-        "about": dict(about),
         "name": name,
         "synthetic": bool(subject.info["synthetic"]),
         "size": subject.size,

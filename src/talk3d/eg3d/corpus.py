@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from talk3d.checkpoint import tensors_sha256
+from talk3d.checkpoint import file_sha256
 
 __all__ = ["Corpus", "CorpusBatch"]
 
@@ -101,13 +101,8 @@ class Corpus:
         return self.info["size"]
 
     def fingerprint(self) -> str:
-        """Return the hexadecimal sha256 of people and cameras: which corpus this is."""
-        shown = {
-            f"{number}/{name}": torch.from_numpy(np.array(shard[name]))
-            for number, shard in enumerate(self.shards)
-            for name in ("person", "camera")
-        }
-        return tensors_sha256(shown)
+        """Return the sha256 of ``corpus.json``, which holds that of every shard."""
+        return file_sha256(self.path / "corpus.json")
 
     def batch(self, indices: list[int]) -> CorpusBatch:
         """Read images by index."""

@@ -94,11 +94,12 @@ class ImageSet:
         return np.zeros((len(self), 0), np.float32)
 
     def fingerprint(self) -> str:
-        """Return the hexadecimal sha256 of names and cameras: which set this is."""
+        """Return the hexadecimal sha256 of names, cameras and size."""
         names = torch.frombuffer(
             bytearray("\n".join(self.names), "utf-8"), dtype=torch.uint8
         )
-        return tensors_sha256({"names": names, "cameras": self.cameras})
+        size = torch.tensor(self.size)
+        return tensors_sha256({"names": names, "cameras": self.cameras, "size": size})
 
     def batch(self, indices: list[int]) -> CorpusBatch:
         """Read pictures by index.

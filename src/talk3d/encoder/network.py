@@ -49,7 +49,8 @@ WIDEST = 40.0
 """Degrees of yaw up to which it was shown people."""
 _GROUP = 16
 _MOST = 4096
-"""Far above anything of use: a file must not ask for all the memory."""
+_MOST_WEIGHTS = 2**26
+"""Both far above anything of use: a file must not ask for all the memory."""
 _EXPRESSION, _GAZE, _CAMERA = 53, 4, 3
 
 
@@ -87,6 +88,13 @@ class EncoderConfig:
             message = (
                 f"the encoder has {self.features} features, a code of {self.z_dim} and"
                 f" an embedding of {self.embedding} numbers: give 1 to {_MOST} of each"
+            )
+            raise ValueError(message)
+        side = self.size // 2 ** len(self.widths)
+        if self.widths[-1] * side * side * self.features > _MOST_WEIGHTS:
+            message = (
+                f"the encoder would have {self.features} features of {side} x {side}"
+                f" places with {self.widths[-1]} channels: give fewer"
             )
             raise ValueError(message)
         if max(self.size, *self.widths) > _MOST:
