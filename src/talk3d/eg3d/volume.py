@@ -178,13 +178,35 @@ def cell_weights(
     return torch.exp(-before) * -torch.expm1(-optical)
 
 
-def stopping_place(optical: Float[Tensor, "*cells"]) -> Float[Tensor, "*cells"]:
-    """Return where in a cell rays that stop there stop on average, 0 near to 1 far.
+def stopping_place(
+    density: Float[Tensor, "batch rays cells"],
+    lengths: Float[Tensor, "batch rays cells"],
+    t: Float[Tensor, "batch rays cells"],
+) -> Float[Tensor, "batch rays cells"]:
+    """Return where in each cell rays that stop there stop on average, 0 near to 1 far.
 
-    ``1 / x - 1 / (exp(x) - 1)`` for the optical length x = density * length: the middle
-    of a thin cell, the front of an opaque one. Taken for the middle, opaque cells lie
-    half their length too deep.
+    Opaque cells stop rays at their front, but in a wall that thickens later than even
+    density says. So each half of a cell has an even density of its own, by the slope
+    between the neighbours.
+
+    Args:
+        density: of the cells.
+        lengths: of the cells.
+        t: rising depths of the samples.
     """
+    left = [torch.cat([v[..., :1], v[..., :-1]], dim=-1) for v in (density, t)]
+    right = [torch.cat([v[..., 1:], v[..., -1:]], dim=-1) for v in (density, t)]
+    slope = (right[0] - left[0]) / (right[1] - left[1]).clamp(min=_NOTHING)
+    tilt = (slope * lengths / 4).clamp(-density, density)
+    first, second = (density - tilt) * lengths / 2, (density + tilt) * lengths / 2
+    near, far = -torch.expm1(-first), torch.exp(-first) * -torch.expm1(-second)
+    places = near * _even_place(first) / 2 + far * (0.5 + _even_place(second) / 2)
+    total = near + far
+    return torch.where(total > _NOTHING, places / total.clamp(min=_NOTHING), 0.5)
+
+
+def _even_place(optical: Float[Tensor, "*cells"]) -> Float[Tensor, "*cells"]:
+    """Return it for even density of this optical length, density * length."""
     some = optical.clamp(min=_THIN)
     place = 1 / some - 1 / torch.expm1(some.clamp(max=_OPAQUE))
     return torch.where(optical < _THIN, 0.5 - optical / 12, place)
@@ -239,10 +261,10 @@ def march_cells(
     ordered, order = t.sort(dim=-1)
     edges = cell_edges(ordered, rays.near, rays.far)
     lengths = edges[..., 1:] - edges[..., :-1]
-    optical = density.gather(-1, order) * lengths
-    weights = cell_weights(density.gather(-1, order), edges)
+    dense = density.gather(-1, order)
+    weights = cell_weights(dense, edges)
     alpha = weights.sum(-1)
-    stops = edges[..., :-1] + lengths * stopping_place(optical)
+    stops = edges[..., :-1] + lengths * stopping_place(dense, lengths, ordered)
     seen = (weights * stops).sum(-1) / alpha.clamp(min=_NOTHING)
     depth = torch.where(alpha > _NOTHING, seen, rays.far)
     mixed = _mixed(torch.zeros_like(weights).scatter(-1, order, weights), parts)
@@ -259,11 +281,12 @@ def march_given(
 ) -> Marched:
     """Render rays with one cell of known length around each of given rising depths."""
     raw, features = _evaluated(field, rays, t)
-    optical = positive_density(raw, rules.sharpness) * lengths
+    density = positive_density(raw, rules.sharpness)
+    optical = density * lengths
     before = optical.cumsum(-1) - optical
     weights = torch.exp(-before) * -torch.expm1(-optical)
     alpha = weights.sum(-1)
-    stops = t + lengths * (stopping_place(optical) - 0.5)
+    stops = t + lengths * (stopping_place(density, lengths, t) - 0.5)
     seen = (weights * stops).sum(-1) / alpha.clamp(min=_NOTHING)
     depth = torch.where(alpha > _NOTHING, seen, rays.far)
     return _over(rules.background, _mixed(weights, [features]), alpha), depth, alpha
