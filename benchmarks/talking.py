@@ -11,7 +11,8 @@ against the renderer's truth:
 
 * lips: gap in the avatar's pictures (found by the face networks) against the true gap:
   correlation, offset, and whether it shuts at p, b and m; motion is its deviation over
-  that found in the renderer's pictures;
+  that found in the renderer's pictures; what the judge of lips and sound says of the
+  avatar's mouth and of the one found in the renderer's pictures;
 * sides: PSNR of the person and error of the face's surface, from -75 to 75 degrees,
   of the talking avatar and of the fitted person before it was taught to speak, who is
   told the true lips; sharpness of eyes and mouth.
@@ -44,10 +45,13 @@ from talk3d.camera import project
 from talk3d.dataset import Subject
 from talk3d.demo import shipped
 from talk3d.evaluate import metrics
+from talk3d.evaluate.points import face_scale
 from talk3d.evaluate.regions import eye_boxes, mouth_box
 from talk3d.face import FaceNets, FaceTracker, Roi
 from talk3d.face_models import model_files
 from talk3d.frames import driving_signals
+from talk3d.judge.network import shipped_judge
+from talk3d.judge.verdict import Verdict, judge_sync
 from talk3d.lips import face_numbers, lip_rim, lip_shapes, upper_signals
 from talk3d.person import Person, load_person
 from talk3d.personalize import PersonalizeConfig
@@ -215,10 +219,11 @@ def _lips(
     subject = talk.subject
     pictures = list(_spoken(talk, avatar, subject.arrays["camera"], range(0)))
     shown = [np.ascontiguousarray(over_grey(picture)) for picture in pictures]
-    true = _gaps(subject.arrays["landmarks"], subject)
-    found = _gaps(_tracked(shown, subject, nets), subject)
     truth = [subject.frame(k) for k in range(subject.frames)]
-    floor = _gaps(_tracked(truth, subject, nets), subject)
+    tracks = [_tracked(frames, subject, nets) for frames in (shown, truth)]
+    judged, best = (_judged(track, subject) for track in tracks)
+    true = _gaps(subject.arrays["landmarks"], subject)
+    found, floor = (_gaps(track, subject) for track in tracks)
     shut = {"shut": found, "shut in truth's pictures": floor, "shut in truth": true}
     closures = {name: _closures(gap, talk) for name, gap in shut.items()}
     scores = [_together(found, true, lag) for lag in range(-SLACK, SLACK + 1)]
@@ -230,7 +235,22 @@ def _lips(
         "of truth's pictures": _together(floor, true, 0),
         "offset ms": 1000 / subject.fps * (int(np.argmax(scores)) - SLACK),
         "motion": float(found.std() / floor.std()),
+        "judge offset ms": 1000 * judged.offset,
+        "judge": judged.confidence,
+        "judge of truth's pictures": best.confidence,
     } | closures
+
+
+def _judged(track: np.ndarray, subject: Subject) -> Verdict:
+    """Return what the judge says of lips and sound."""
+    pixels = track * subject.size
+    return judge_sync(
+        shipped_judge(),
+        pixels,
+        subject.audio(),
+        fps=subject.fps,
+        scale=face_scale(pixels),
+    )
 
 
 def _together(found: np.ndarray, true: np.ndarray, lag: int) -> float:
@@ -373,6 +393,7 @@ def _strip(talks: list[_Talk], yaw: int, fit: _Fit, path: Path) -> None:
 def _show(results: list[dict]) -> None:
     """Print the means over all people."""
     names = ("correlation", "of truth's pictures", "offset ms", "motion")
+    names += ("judge offset ms", "judge", "judge of truth's pictures")
     print("\nlanguage  " + "  ".join(names) + "  shut; in truth's pictures; in truth")
     for language in (*TEXTS, "all"):
         chosen = TEXTS if language == "all" else (language,)

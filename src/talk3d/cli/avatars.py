@@ -288,6 +288,7 @@ def evaluate(
     out: Out,
     lpips: tuple[Path, Path] | None = None,
     inception: Path | None = None,
+    syncnet: Path | None = None,
 ) -> None:
     """Judge a video against a subject or another video.
 
@@ -297,11 +298,13 @@ def evaluate(
         out: the folder of the report.
         lpips: your weights of AlexNet and of LPIPS v0.1 (.pth or .safetensors).
         inception: your weights for FID and KID (pt_inception-2015-12-05).
+        syncnet: your weights of SyncNet (syncnet_v2.model or .safetensors).
     """
     from talk3d.evaluate.run import EvaluateConfig
     from talk3d.evaluate.run import evaluate as run
 
-    run(result, reference, out, config=EvaluateConfig(lpips=lpips, inception=inception))
+    config = EvaluateConfig(lpips=lpips, inception=inception, syncnet=syncnet)
+    run(result, reference, out, config=config)
     print(f"wrote {out / 'report.html'}")
 
 

@@ -1,4 +1,4 @@
-"""Score rows with networks: identity, and with the user's weights LPIPS, FID, KID.
+"""Score rows with networks: identity; with the user's weights LPIPS, FID, KID, SyncNet.
 
 What was not given is named in `LearnedScores.missing`; nothing is put in its place.
 """
@@ -18,10 +18,12 @@ from talk3d.evaluate.perceptual import load_lpips
 from talk3d.evaluate.scores import (
     PerFrame,
     Score,
+    Track,
     identity_scores,
     perceptual_scores,
 )
 from talk3d.evaluate.sets import frechet_distance, kernel_distance, kernel_spread
+from talk3d.evaluate.syncnet import load_syncnet
 
 __all__ = ["LearnedScores", "set_scores"]
 
@@ -34,22 +36,33 @@ class LearnedScores:
     Args:
         lpips: Files of AlexNet and of LPIPS; None leaves LPIPS out.
         inception: File of Inception; None leaves FID and KID out.
+        syncnet: File of SyncNet; None leaves its sync out.
 
     Raises:
         FileNotFoundError: A file is absent.
         ValueError: It holds something else.
     """
 
-    def __init__(self, lpips: tuple[Path, Path] | None, inception: Path | None) -> None:
+    def __init__(
+        self,
+        lpips: tuple[Path, Path] | None,
+        inception: Path | None,
+        syncnet: Path | None = None,
+    ) -> None:
         self._lpips = None if lpips is None else load_lpips(*lpips)
         self._inception = None if inception is None else load_inception(inception)
+        self._syncnet = None if syncnet is None else load_syncnet(syncnet)
         file = shipped_encoder()
         self._encoder = None if file is None else load_encoder(file)
 
     @property
     def missing(self) -> dict[str, str]:
         """What is not computed, and why."""
-        given = {"LPIPS": self._lpips, "FID, KID": self._inception}
+        given = {
+            "LPIPS": self._lpips,
+            "FID, KID": self._inception,
+            "SyncNet": self._syncnet,
+        }
         absent = {
             name: "no weights were given"
             for name, network in given.items()
@@ -67,6 +80,15 @@ class LearnedScores:
         if self._lpips is not None:
             found |= perceptual_scores(shots, truth, moments=moments, model=self._lpips)
         return found
+
+    def sync(self, shots: Shots, track: Track, truth: Truth) -> dict[str, float]:
+        """Measure lips and sound of a row by SyncNet, if it was given."""
+        if self._syncnet is None or truth.wave is None:
+            return {}
+        score = self._syncnet.judge(shots, track, truth.wave, fps=truth.fps)
+        if score is None:
+            return {}
+        return {f"syncnet/{name}": value for name, value in vars(score).items()}
 
     def features(
         self, shots: Shots, count: int

@@ -61,6 +61,8 @@ class EvaluateConfig:
     """The user's weights of AlexNet and of LPIPS; None leaves LPIPS out."""
     inception: Path | None = None
     """The user's weights of Inception (2015-12-05); None leaves FID and KID out."""
+    syncnet: Path | None = None
+    """The user's weights of SyncNet; None leaves its sync out."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
@@ -118,7 +120,7 @@ class _Session:
         self._notes: list[str] = []
         self._missing: dict[str, str] = {}
         self._nets = self._open_nets()
-        self._learned = LearnedScores(config.lpips, config.inception)
+        self._learned = LearnedScores(config.lpips, config.inception, config.syncnet)
         truth = material.open_truth(reference, scratch, part=config.part)
         clip = material.decode(result, scratch / "result.rgb", fps=truth.fps)
         self._stamp = result_stamp(result, _WHAT)
@@ -285,6 +287,7 @@ class _Session:
                     self._tracks[label], track, fps=truth.fps, wave=truth.wave
                 )
                 self._frames[label] |= points
+                clip |= self._learned.sync(shots, self._tracks[label], truth)
                 if label == "truth" and stored is not None:
                     clip["lips/lmd_floor"] = _floor(track, stored * truth.size[0])
             self._summary[label] = scores.summarise(self._frames[label], clip)

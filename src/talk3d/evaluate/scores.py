@@ -4,8 +4,8 @@ Per frame, a score is named `region/metric`: `matte/psnr`, `mouth/mae`, `eyes/po
 `power` is the row's power above a quarter of Nyquist, `power_truth` the truth's; the
 clip's `sharpness` is the ratio of their means over the frames (a mean of ratios would
 be ruled by the few frames where the truth itself is blurred). Landmark scores start
-with `lips/`, `face/`, `sound/`, `judge/` or `eyes/`. NaN marks what could not be
-measured in a frame.
+with `lips/`, `face/`, `sound/`, `judge/`, `syncnet/` or `eyes/`. NaN marks what could
+not be measured in a frame.
 """
 
 from __future__ import annotations
