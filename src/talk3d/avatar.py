@@ -21,11 +21,20 @@ from talk3d.animator.model import Animator, AnimatorConfig, DrivingBatch
 from talk3d.animator.moving import Moving
 from talk3d.audio import SAMPLE_RATE
 from talk3d.camera import look_at, mean_label, pack_label, unpack_label
-from talk3d.checkpoint import load_model, save_model
+from talk3d.checkpoint import Checkpoint, load_model, save_model
 from talk3d.compact import compacted, expanded
 from talk3d.dataset import Subject
 from talk3d.frames import driving_signals
-from talk3d.lips import LipSpace, common_lips, lip_rim, lip_space, seen_lips
+from talk3d.heard import heard_numbers
+from talk3d.lips import (
+    LIP_NUMBERS,
+    LIP_POINTS,
+    LipSpace,
+    common_lips,
+    lip_rim,
+    lip_space,
+    seen_lips,
+)
 from talk3d.motion import Motion, continued
 from talk3d.person import PERSONAL, Person, person_from_state, person_state
 from talk3d.precision import body_precision
@@ -39,6 +48,7 @@ _PERSON = "person."
 _MOTION = "motion."
 _LIPS = "lips."
 _VOICE = "voice."
+_LIP_LENGTH = 2 * len(LIP_POINTS)
 
 
 @dataclass(frozen=True)
@@ -259,23 +269,77 @@ def load_avatar(path: Path) -> Avatar:
         ValueError: if it is damaged or holds something else.
     """
     saved = load_model(path, kind="avatar")
+    try:
+        return _rebuilt(saved)
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        message = (
+            f"{path} does not hold what an avatar holds ({error}): make it again with"
+            " talk3d create, or get another copy"
+        )
+        raise ValueError(message) from error
+
+
+def _rebuilt(saved: Checkpoint) -> Avatar:
+    """Put an avatar together from its file."""
     parts: dict[str, dict[str, Tensor]] = {}
     for name, value in expanded(saved.state).items():
         owner, dot, rest = name.partition(".")
         if dot:
             parts.setdefault(owner + dot, {})[rest] = value
+    _check_shapes(parts, saved.extra)
+    person = person_from_state(saved.config["generator"], parts[_PERSON])
+    config = AnimatorConfig.from_json(saved.config["animator"])
+    rules = person.generator.config
+    if config.unet.plane_size != rules.plane_size:
+        message = (
+            f"the animator's planes have {config.unet.plane_size} texels per side and"
+            f" the generator's {rules.plane_size}: make the avatar again"
+        )
+        raise ValueError(message)
     with torch.random.fork_rng():
-        animator = Animator(AnimatorConfig.from_json(saved.config["animator"]))
+        animator = Animator(config)
     animator.load_state_dict(parts[_ANIMATOR])
     animator.eval().requires_grad_(False)
     return Avatar(
-        person=person_from_state(saved.config["generator"], parts[_PERSON]),
+        person=person,
         animator=animator,
         space=LipSpace(**parts[_LIPS]),
         voice=Voice(**parts[_VOICE]),
         info=saved.extra,
         **parts[_MOTION],
     )
+
+
+def _check_shapes(parts: dict[str, dict[str, Tensor]], info: dict[str, Any]) -> None:
+    """Refuse lips, a voice or a motion of other sizes than an avatar's."""
+    frames, heard, lips = len(parts[_MOTION]["camera"]), heard_numbers(), _LIP_LENGTH
+    side = parts[_MOTION]["plate"].shape[-1]
+    wanted = {
+        _MOTION: {
+            "camera": (frames, 25), "neck": (frames, 4, 4), "eye": (frames, 9),
+            "rotation": (frames, 3), "landmark": (frames, 6), "plate": (3, side, side),
+        },
+        _LIPS: {
+            "mean": (lips,), "basis": (LIP_NUMBERS, lips), "spread": (LIP_NUMBERS,),
+        },
+        _VOICE: {
+            "mean": (heard,), "spread": (heard,), "weight": (heard, lips),
+            "bias": (lips,), "delay": (), "rim": (lips,), "part": (lips,), "least": (),
+        },
+    }  # fmt: skip
+    for owner, shapes in wanted.items():
+        found = {name: tuple(value.shape) for name, value in parts[owner].items()}
+        odd = sorted(name for name in shapes if found.get(name) != shapes[name])
+        if odd or not frames:
+            message = (
+                f"{owner}{(odd or ['camera'])[0]} has another size than an avatar's:"
+                " make the avatar again"
+            )
+            raise ValueError(message)
+    fps = info["fps"]
+    if not isinstance(fps, (int, float)) or not 1 <= fps <= 240:
+        message = f"the avatar has {fps!r} frames a second: make it again"
+        raise ValueError(message)
 
 
 def _place(subject: Subject) -> dict[str, Any]:

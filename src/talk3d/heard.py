@@ -16,6 +16,7 @@ from talk3d.speech.network import shipped_hearing
 __all__ = [
     "heard",
     "heard_mouth",
+    "heard_numbers",
     "knowing_numbers",
     "lip_contact",
     "mean_and_divisor",
@@ -41,6 +42,11 @@ def knowing_numbers() -> int:
     hearing = shipped_hearing().config
     cepstra = 2 * _CEPSTRA * len(_SOUND_OFFSETS)
     return len(_HEARD_OFFSETS) * hearing.width + hearing.mouth + cepstra
+
+
+def heard_numbers() -> int:
+    """Return how many features there are."""
+    return knowing_numbers() + MelConfig().mels // 2 * len(_SOUND_OFFSETS)
 
 
 def mouth_numbers() -> slice:

@@ -1,5 +1,6 @@
 """Training of the animator: resumes exactly; an avatar survives its file."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from tests.drawn import write_ball_subject
 from talk3d.animator.tokens import TOKENS
 from talk3d.animator.train import AnimatorTrainConfig, train_animator
 from talk3d.avatar import Avatar, View, load_avatar, save_avatar
+from talk3d.checkpoint import load_model, save_model
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.generator import Generator
 from talk3d.explain import explain
@@ -38,6 +40,14 @@ def _trained(subject, state):
     person = _person()
     steps = list(train_animator(subject, person, CONFIG, state=state))
     return Avatar.of(subject, person, steps[-1][-1])
+
+
+@pytest.fixture(scope="module")
+def avatar_file(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("avatar")
+    subject = write_ball_subject(folder / "ball", frames=30)
+    save_avatar(folder / "me.safetensors", _trained(subject, folder / "a.state"))
+    return folder / "me.safetensors"
 
 
 def test_a_resumed_training_equals_an_uninterrupted_one(subject, tmp_path):
@@ -73,6 +83,42 @@ def test_an_avatar_speaks_the_same_after_its_file(subject, tmp_path):
         assert frames.shape == (5, 32, 32, 4)
         # weights are stored in float16
         assert np.abs(frames.astype(int) - again.astype(int)).max() <= 6
+
+
+def _changed(path, change):
+    """Write an avatar file again with a change of its weights or header."""
+    saved = load_model(path, kind="avatar")
+    change(saved)
+    save_model(path, saved.state, kind="avatar", config=saved.config, extra=saved.extra)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: s.state.pop("motion.neck"), "motion.neck has another size"),
+        (lambda s: s.state.pop("voice.bias"), "voice.bias has another size"),
+        (lambda s: s.state.pop("person.z"), "do not fit their configuration"),
+        (lambda s: s.state.pop("animator.unet.gate.bias"), "gate.bias"),
+        (lambda s: s.state.update({"motion.more": torch.zeros(1)}), "more"),
+        (lambda s: s.state.update({"lips.mean": torch.zeros(8)}), "lips.mean has"),
+        (lambda s: s.config["animator"]["unet"].update(blocks=10**9), "from 1 to 64"),
+        (lambda s: s.config["animator"]["unet"].update(plane_size=256), "256 texels"),
+        (lambda s: s.config["animator"]["tokens"].update(octaves=99), "from 1 to 16"),
+        (
+            lambda s: s.config["animator"]["unet"].update(widths=[2**30]),
+            "whole numbers",
+        ),
+        (lambda s: s.config["animator"].update(unet=7), "what an avatar holds"),
+        (lambda s: s.config.pop("generator"), "what an avatar holds"),
+        (lambda s: s.extra.update(fps="fast"), "frames a second"),
+    ],
+)
+def test_a_changed_avatar_is_refused(avatar_file, tmp_path, change, words):
+    path = tmp_path / "changed.safetensors"
+    shutil.copy(avatar_file, path)
+    _changed(path, change)
+    with pytest.raises(ValueError, match=words):
+        load_avatar(path)
 
 
 def test_a_frame_does_not_depend_on_the_others(subject, tmp_path):

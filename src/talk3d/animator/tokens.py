@@ -47,6 +47,16 @@ class TokenConfig:
     octaves: int = 4
     """Octaves of the Fourier features; the slowest turns 1 radian per unit."""
 
+    def __post_init__(self) -> None:
+        """Reject sizes that no avatar has."""
+        for name, most in (("width", 4096), ("octaves", 16)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or not 1 <= value <= most:
+                raise ValueError(
+                    f"TokenConfig.{name} is {value!r}; give a whole number from 1 to "
+                    f"{most}."
+                )
+
     @classmethod
     def tiny(cls) -> "TokenConfig":
         """Return the size for tests."""

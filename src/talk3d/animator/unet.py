@@ -38,6 +38,14 @@ from talk3d.eg3d.volume import PLANE_AXES, PlaneAxes
 __all__ = ["AudioUNet", "Encoded", "UNetConfig"]
 
 
+_BOUNDS = {
+    "plane_channels": 512, "plane_size": 2048, "norm_groups": 4096, "heads": 4096,
+    "blocks": 64, "expansion": 64,
+}  # fmt: skip
+_WIDEST = 4096
+"""Bounds far above anything of use: a file must not ask for all the memory."""
+
+
 @dataclass(frozen=True)
 class UNetConfig:
     """Sizes of the U-Net."""
@@ -63,6 +71,18 @@ class UNetConfig:
 
     def __post_init__(self) -> None:
         """Reject sizes that do not fit together."""
+        for name, most in _BOUNDS.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or not 1 <= value <= most:
+                raise ValueError(
+                    f"UNetConfig.{name} is {value!r}; give a whole number from 1 to "
+                    f"{most}."
+                )
+        if any(not isinstance(w, int) or not 1 <= w <= _WIDEST for w in self.widths):
+            raise ValueError(
+                f"UNetConfig.widths is {self.widths}; give whole numbers from 1 to "
+                f"{_WIDEST}."
+            )
         if self.plane_axes not in PLANE_AXES:
             raise ValueError(
                 f"UNetConfig.plane_axes is {self.plane_axes!r}; "
@@ -83,11 +103,8 @@ class UNetConfig:
                 f"UNetConfig.plane_size is {self.plane_size}; with {len(self.widths)} "
                 f"widths it must be a multiple of {2 ** len(self.widths)}."
             )
-        if self.blocks < 1 or self.expansion < 1 or self.bound <= 0:
-            raise ValueError(
-                f"UNetConfig has blocks = {self.blocks}, expansion = {self.expansion}, "
-                f"bound = {self.bound}; all three must be positive."
-            )
+        if not self.bound > 0:
+            raise ValueError(f"UNetConfig.bound is {self.bound}; it must be positive.")
 
     @classmethod
     def tiny(cls) -> "UNetConfig":
