@@ -23,11 +23,13 @@ from torch.nn import functional
 from talk3d.eg3d.corpus import Corpus
 from talk3d.encoder.network import WIDEST, Encoded, Encoder, EncoderConfig
 from talk3d.interrupted import StateFile
+from talk3d.learning import Schedule, learned
 from talk3d.precision import body_precision
 
 __all__ = ["EncoderTrainConfig", "altered", "train_encoder"]
 
-_WARM = 100
+_WARM, _DECAY = 100, 0.05
+"""Steps of warm-up, and weight decay."""
 
 
 @dataclass(frozen=True)
@@ -104,33 +106,18 @@ def train_encoder(
     known = codes[[person for person, _ in shown]]
     network.mean.copy_(known.mean(0))
     network.spread.copy_(known.std(0, correction=0).clamp(min=1e-3))
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=0.05
-    )
     run = {
         "configuration": asdict(config),
         "number of pictures": len(corpus.person),
         "prior": hashlib.sha256(codes.contiguous().numpy().tobytes()).hexdigest(),
     }
-    done = 0 if state is None else state.restore(run, network, optimiser)
-    for step in range(done, config.steps):
-        warm = min(1.0, (step + 1) / _WARM)
-        fall = 0.5 * (1 + math.cos(math.pi * step / config.steps))
-        for group in optimiser.param_groups:
-            group["lr"] = config.learning_rate * warm * fall
-        chance = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+
+    def step(chance: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         terms = _terms(network, corpus, shown, codes, config, chance)
-        loss = torch.stack(list(terms.values())).sum()
-        if not torch.isfinite(loss):
-            message = f"the loss of the encoder is {loss.item()} at step {step}"
-            raise FloatingPointError(message)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        if state is not None and step + 1 < config.steps:
-            state.keep(run, network, optimiser, step + 1)
-        yield step + 1, {name: term.item() for name, term in terms.items()}, network
+        return torch.stack(list(terms.values())).sum(), terms
+
+    schedule = Schedule(config.steps, config.learning_rate, _WARM, _DECAY, config.seed)
+    yield from learned("the encoder", network, step, schedule, run=run, state=state)
 
 
 def _terms(

@@ -30,6 +30,7 @@ from talk3d.judge.network import (
     SyncJudge,
     moments,
 )
+from talk3d.learning import Schedule, learned
 from talk3d.speech.augment import AugmentConfig, augment
 from talk3d.speech.network import MOUTH
 from talk3d.speech.train import SpeechCorpus
@@ -41,6 +42,8 @@ _EDGE = 8
 """Frames at both ends that are not asked for: they lack their neighbourhood."""
 _NEAR = 1.5
 """Sound frames within which a moment is as good as the true one."""
+_WARM, _DECAY = 200, 0.01
+"""Steps of warm-up, and weight decay."""
 
 
 @dataclass(frozen=True)
@@ -132,15 +135,9 @@ def train_judge(
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         network = SyncJudge(config.network)
-    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=0.01)
     run = plain(config) | {"corpus": file_sha256(corpus.file)}
-    done = 0 if state is None else state.restore(run, network, optimiser)
-    for step in range(done, config.steps):
-        chance = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-        warm = min(1.0, (step + 1) / 200)
-        fall = 0.5 * (1 + math.cos(math.pi * step / config.steps))
-        for group in optimiser.param_groups:
-            group["lr"] = config.learning_rate * warm * fall
+
+    def step(chance: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         length = config.frames * STEPS
         power, mouth, _ = corpus.draw(config.batch, length, generator=chance)
         weights = mouth * corpus.spread + corpus.mean
@@ -148,16 +145,10 @@ def train_judge(
         mouths = people.seen(shown, generator=chance)
         features = augment(power, config.augment, mel, generator=chance)
         loss, found = _agreement(network, mouths, features)
-        if not torch.isfinite(loss):
-            message = f"the loss of the judge is {loss.item()} at step {step}"
-            raise FloatingPointError(message)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        if state is not None and step + 1 < config.steps:
-            state.keep(run, network, optimiser, step + 1)
-        yield step + 1, {"loss": loss.item(), "found": found.item()}, network
+        return loss, {"loss": loss, "found": found}
+
+    schedule = Schedule(config.steps, config.learning_rate, _WARM, _DECAY, config.seed)
+    yield from learned("the judge", network, step, schedule, run=run, state=state)
 
 
 def save_judge(

@@ -21,6 +21,7 @@ from torch import Tensor
 from talk3d.audio import MelConfig
 from talk3d.checkpoint import file_sha256, half_precision, save_model
 from talk3d.interrupted import StateFile
+from talk3d.learning import Schedule, learned
 from talk3d.precision import body_precision
 from talk3d.speech.augment import AugmentConfig, augment
 from talk3d.speech.network import KIND, Hearing, HearingConfig
@@ -29,6 +30,8 @@ __all__ = ["HearingTrainConfig", "SpeechCorpus", "save_hearing", "train_hearing"
 
 _LEAST = 0.02
 """Smallest deviation that a mouth weight is divided by."""
+_WARM, _DECAY = 200, 0.01
+"""Steps of warm-up, and weight decay."""
 
 
 @dataclass(frozen=True)
@@ -116,37 +119,24 @@ def train_hearing(
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         network = Hearing(HearingConfig(phones=corpus.phones))
-    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=0.01)
     run = {"configuration": asdict(config), "corpus": file_sha256(corpus.file)}
-    done = 0 if state is None else state.restore(run, network, optimiser)
-    for step in range(done, config.steps):
-        chance = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-        warm = min(1.0, (step + 1) / 200)
-        fall = 0.5 * (1 + math.cos(math.pi * step / config.steps))
-        for group in optimiser.param_groups:
-            group["lr"] = config.learning_rate * warm * fall
+
+    def step(chance: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         power, mouth, phone = corpus.draw(config.batch, config.frames, generator=chance)
         features = augment(power, config.augment, mel, generator=chance)
         with body_precision(config.half):
             heard = network(features)
         told = network.mouth(heard.float())
-        sounds = network.phone(heard.float())
+        sounds = network.phone(heard.float()).transpose(1, 2)
         terms = {
             "mouth": F.smooth_l1_loss(told, mouth[:, ::2][:, : told.shape[1]]),
-            "phone": config.phone_weight
-            * F.cross_entropy(sounds.transpose(1, 2), phone[:, ::2]),
+            "phone": config.phone_weight * F.cross_entropy(sounds, phone[:, ::2]),
         }
-        loss = torch.stack(list(terms.values())).sum()
-        if not torch.isfinite(loss):
-            message = f"the loss of the hearing network is {loss.item()} at step {step}"
-            raise FloatingPointError(message)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        if state is not None and step + 1 < config.steps:
-            state.keep(run, network, optimiser, step + 1)
-        yield step + 1, {name: term.item() for name, term in terms.items()}, network
+        return torch.stack(list(terms.values())).sum(), terms
+
+    schedule = Schedule(config.steps, config.learning_rate, _WARM, _DECAY, config.seed)
+    name = "the hearing network"
+    yield from learned(name, network, step, schedule, run=run, state=state)
 
 
 def save_hearing(
