@@ -45,6 +45,15 @@ def test_the_same_head_is_laid_where_it_was():
     assert off.mean() < 1.5
 
 
+def test_the_rim_is_not_darkened_by_what_the_matte_hides():
+    back, scene, disc = _scene()
+    alpha, plate = _small(disc[..., None].astype(float)), _small(back).astype(np.uint8)
+    full, black = _avatar(alpha), _avatar(alpha)
+    black[alpha[..., 0] == 0, :3] = 0
+    laid = [inlay(p, plate, scene.astype(np.uint8), CROP) for p in (full, black)]
+    assert np.abs(laid[0].astype(int) - laid[1]).max() <= 1
+
+
 def test_the_light_of_the_source_is_taken_over():
     back, scene, disc = _scene()
     alpha, plate = _small(disc[..., None].astype(float)), _small(back).astype(np.uint8)

@@ -1,10 +1,13 @@
 """Movies: right colours, right length, sound in time."""
 
+from fractions import Fraction
+
 import av
 import numpy as np
 import pytest
 import soundfile
 
+from talk3d.audio import SAMPLE_RATE, load_audio
 from talk3d.movie import write_alpha_movie, write_movie
 
 FPS, RATE = 25.0, 44_100
@@ -37,6 +40,37 @@ def test_pictures_and_sound_arrive_together(tmp_path):
     loud = np.flatnonzero(np.abs(sound) > 0.2)[0]
     # AAC spreads an onset over at most one block of 1024 samples
     assert abs(loud - RATE) < 1100
+
+
+@pytest.mark.parametrize("delay", [-0.3, 0.0, 0.5])
+def test_the_sound_of_a_video_keeps_its_place(tmp_path, delay):
+    wave = np.zeros(2 * RATE, np.float32)
+    wave[RATE : RATE + 2000] = 0.8 * np.sin(np.arange(2000) / 5)
+    source = tmp_path / "source.mkv"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("ffv1", rate=25, options={})
+        stream.width = stream.height = 16
+        sound = container.add_stream("pcm_s16le", rate=RATE, layout="mono")
+        for index in range(3):
+            frame = av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8))
+            frame.pts, frame.time_base = index + 25, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        whole = (wave[None] * 32767).astype(np.int16)
+        for start in range(0, whole.shape[1], 4410):
+            frame = av.AudioFrame.from_ndarray(
+                whole[:, start : start + 4410], "s16", "mono"
+            )
+            frame.sample_rate, frame.time_base = RATE, Fraction(1, RATE)
+            frame.pts = start + RATE + round(delay * RATE)
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    write_movie(tmp_path / "x.mp4", _frames(60), fps=FPS, sound=source)
+    _, heard = _read(tmp_path / "x.mp4")
+    loud = np.flatnonzero(np.abs(heard) > 0.2)[0] / RATE
+    assert abs(loud - (1 + delay)) < 0.03
+    told = np.flatnonzero(np.abs(load_audio(source).numpy()) > 0.2)[0] / SAMPLE_RATE
+    assert abs(loud - told) < 0.03
 
 
 def test_colours_survive(tmp_path):

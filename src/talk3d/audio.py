@@ -21,9 +21,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from av.error import FFmpegError
-from av.stream import Disposition
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+from talk3d.containers import pictures_start
 
 __all__ = [
     "FRAME_RATE",
@@ -286,11 +287,6 @@ def _decode(path: Path) -> tuple[Float[np.ndarray, "channels samples"] | None, f
     with av.open(str(path)) as container:
         if not container.streams.audio:
             return None, 0.0
-        pictures = [
-            stream
-            for stream in container.streams.video
-            if not stream.disposition & Disposition.attached_pic
-        ]
         sound = container.streams.audio[0]
         resampler = av.AudioResampler(format="fltp", rate=SAMPLE_RATE)
         parts: list[np.ndarray] = []
@@ -303,11 +299,9 @@ def _decode(path: Path) -> tuple[Float[np.ndarray, "channels samples"] | None, f
         if start is None:
             return None, 0.0
         parts += [piece.to_ndarray() for piece in resampler.resample(None)]
-        if not pictures:
-            return np.concatenate(parts, axis=1), 0.0
-        first = pictures[0]
-        origin = float((first.start_time or 0) * (first.time_base or 0))
-        return np.concatenate(parts, axis=1), start - origin
+        origin = pictures_start(container)
+        delay = 0.0 if origin is None else start - origin
+        return np.concatenate(parts, axis=1), delay
 
 
 def _mono(channels: Float[np.ndarray, "channels samples"]) -> Float[np.ndarray, " n"]:

@@ -28,6 +28,7 @@ _CORE = 0.03
 """How far inside the outline colours are compared."""
 _LARGEST_SHIFT = 24.0
 """Bound on the change of colour, codes of 256."""
+_LEAST_ALPHA = 1e-3
 _AHEAD = 100
 _FEWEST = 100
 
@@ -157,8 +158,11 @@ def inlay(
     box = (slice(top, bottom), slice(left, right))
     place = _Placing(crop, left, top, right - left, bottom - top)
     under = source[box].astype(np.float32)
-    alpha = place.warp(picture[..., 3].astype(np.float32) / 255).clip(0, 1)[..., None]
-    colour = place.warp(picture[..., :3].astype(np.float32))
+    weight = picture[..., 3:].astype(np.float32) / 255
+    alpha = place.warp(weight[..., 0]).clip(0, 1)[..., None]
+    # Weighted by the matte, for beyond it the colour is black.
+    colour = place.warp(picture[..., :3] * weight) / np.maximum(alpha, _LEAST_ALPHA)
+    colour = colour.clip(0, 255)
     colour += _colour_shift(colour, under, alpha, crop.side)
     reach = 2 * round(_RING * crop.side / 2) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))

@@ -16,9 +16,10 @@ import av
 import numpy as np
 from av.container import OutputContainer
 from av.video.stream import VideoStream
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from talk3d.checkpoint import write_atomically
+from talk3d.containers import pictures_start
 
 __all__ = ["write_alpha_movie", "write_movie"]
 
@@ -153,6 +154,8 @@ class _Sound:
         self._resampler = av.AudioResampler("fltp", layout, rate)
         self._frames = self._source.decode(stream)
         self._samples, self._rate = 0, rate
+        self._layout = layout
+        self._missing: int | None = None
 
     def write_until(self, seconds: float) -> None:
         """Encode the sound up to a moment of the movie."""
@@ -160,7 +163,23 @@ class _Sound:
             frame = next(self._frames, None)
             if frame is None:
                 return
+            if self._missing is None:
+                self._missing = self._begin(frame)
             self._encode(self._resampler.resample(frame))
+
+    def _begin(self, first: av.AudioFrame) -> int:
+        """Write silence until the sound begins; return the samples to leave out.
+
+        In a file with pictures the first of them is the beginning.
+        """
+        origin = pictures_start(self._source)
+        delay = 0.0 if origin is None else (first.time or 0.0) - origin
+        late = round(delay * self._rate)
+        if late > 0:
+            channels = 1 if self._layout == "mono" else 2
+            silence = np.zeros((channels, late), np.float32)
+            self._put(silence)
+        return max(0, -late)
 
     def close(self) -> None:
         """Write what is left in the encoder."""
@@ -170,6 +189,17 @@ class _Sound:
 
     def _encode(self, frames: list[av.AudioFrame]) -> None:
         for frame in frames:
-            frame.pts, frame.time_base = self._samples, Fraction(1, self._rate)
-            self._samples += frame.samples
-            self._container.mux(self._out.encode(frame))
+            samples = frame.to_ndarray()
+            self._put(samples[:, self._missing :])
+            self._missing = max(0, (self._missing or 0) - samples.shape[1])
+
+    def _put(self, samples: Float[np.ndarray, "channels samples"]) -> None:
+        if samples.shape[1] == 0:
+            return
+        frame = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(samples), "fltp", self._layout
+        )
+        frame.sample_rate = self._rate
+        frame.pts, frame.time_base = self._samples, Fraction(1, self._rate)
+        self._samples += frame.samples
+        self._container.mux(self._out.encode(frame))

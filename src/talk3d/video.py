@@ -18,12 +18,12 @@ from av import error as av_error
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
-from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from jaxtyping import Float, UInt8
 
 from talk3d.colour import HLG, PQ, FrameConverter
+from talk3d.containers import moving_pictures
 
 __all__ = ["VideoInfo", "copy_sound", "probe_video", "read_audio", "read_frames"]
 
@@ -76,14 +76,8 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _moving(container: InputContainer) -> list[VideoStream]:
-    """Return the picture streams that are not cover art."""
-    streams = container.streams.video
-    return [s for s in streams if not s.disposition & Disposition.attached_pic]
-
-
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    pictures = _moving(container)
+    pictures = moving_pictures(container)
     if not pictures:
         raise ValueError(
             f"{path} has no moving pictures (only sound): give a video of a face"
@@ -311,7 +305,7 @@ def read_audio(
 
 def _picture_start(path: Path) -> float:
     with _open(path) as container:
-        for stream in _moving(container):
+        for stream in moving_pictures(container):
             with contextlib.suppress(FFmpegError, StopIteration):
                 return next(container.decode(stream)).time or 0.0
     return 0.0
