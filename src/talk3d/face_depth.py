@@ -38,7 +38,8 @@ class FaceDepth:
         arrays, shape = subject.arrays, load_face_shape()
         tracked = subject.info["report"].get("identity")
         if tracked is None:
-            identity = fit_identity(subject, np.array(subject.train))
+            train = np.array(subject.train)
+            identity = fit_identity(subject, train[arrays["valid"][train] > 0])
         else:
             identity = np.array(tracked, np.float32)
         self._neutral = shape.mean + np.tensordot(identity, shape.identity, 1)
