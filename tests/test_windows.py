@@ -35,3 +35,15 @@ def test_the_camera_of_a_window_sees_its_pixels():
     whole = camera_rays(label, 16)[1].unflatten(1, (16, 16)).permute(0, 3, 1, 2)
     part = camera_rays(windows.camera(label), 8)[1].unflatten(1, (8, 8))
     torch.testing.assert_close(part.permute(0, 3, 1, 2), windows.cut(whole))
+
+
+def test_the_rim_is_shown_as_well():
+    features = torch.zeros(1, 1, 32, 32, dtype=torch.bool)
+    shown, count = torch.zeros(32, 32), 600
+    for seed in range(count):
+        row, column = _draw(features, seed).corner[0].tolist()
+        shown[row : row + 16, column : column + 16] += 1 / count
+    assert shown[16].min() > 0.1
+    assert shown[:, 16].min() > 0.1
+    assert shown.min() > 0.015
+    assert shown.max() < 0.85

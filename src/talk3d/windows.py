@@ -64,6 +64,9 @@ class Windows:
     ) -> "Windows":
         """Lay each window around a wanted pixel; anywhere if there is none.
 
+        Places up to a quarter of a window beyond the picture are drawn, too, and drawn
+        in: else pixels at its rim would hardly ever be shown.
+
         Args:
             wanted: of these, one lies within the window.
             times: side of a picture over that of a window.
@@ -80,7 +83,9 @@ class Windows:
                 shift = torch.randint(-side // 4, side // 4, (2,), generator=chance)
                 corner = shown[pick[0]] - side // 2 + shift
             else:
-                corner = torch.randint(size - side + 1, (2,), generator=chance)
+                beyond = side // 4
+                span = (-beyond, size - side + beyond + 1)
+                corner = torch.randint(*span, (2,), generator=chance)
             corners.append(corner.clamp(0, size - side) // cell * cell)
         return cls(torch.stack(corners), side, size)
 
