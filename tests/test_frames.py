@@ -65,3 +65,9 @@ def test_of_many_frames_as_many_are_taken_as_may_be(tmp_path, monkeypatch):
     subject = write_ball_subject(tmp_path / "ball")
     assert FrameStore(subject, range(7)).frames == [0, 1, 2, 4, 5, 6]
     assert FrameStore(subject, range(6)).frames == list(range(6))
+
+
+def test_rows_are_spread_over_time(tmp_path):
+    store = FrameStore(write_ball_subject(tmp_path / "ball"), range(10, 31))
+    assert store.spread(3) == [0, 10, 20]
+    assert store.spread(99) == list(range(21))

@@ -54,3 +54,18 @@ def test_texture_asks_for_strength_of_detail_not_for_its_place():
     moved = losses.texture_loss(shifted, truth, weight)
     dull = losses.texture_loss(blurred, truth, weight)
     assert dull > 4 * moved
+
+
+def test_a_surface_as_a_whole_keeps_its_distance_whatever_its_shape():
+    truth = torch.full((2, 1, 32, 32), 2.7)
+    truth[:, :, :8] = 0
+    bumps = 0.004 * (torch.arange(8) % 2 * 2.0 - 1).expand(2, 1, 8, 8)
+    near = torch.full((2, 1, 8, 8), 2.7)
+    near[:, :, :2] = 1.0
+    assert losses.depth_loss(near + bumps, truth) > 0.003
+    assert losses.depth_offset(near + bumps, truth, limit=0.05) < 1e-5
+    moved = near + bumps + torch.tensor([0.01, -0.01])[:, None, None, None]
+    found = losses.depth_offset(moved, truth, limit=1.0)
+    torch.testing.assert_close(found, torch.tensor(0.01), atol=1e-5, rtol=0)
+    nothing = losses.depth_offset(near, torch.zeros_like(truth), limit=0.05)
+    assert nothing == 0

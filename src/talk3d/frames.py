@@ -126,6 +126,10 @@ class FrameStore:
             frame=torch.tensor(index),
         )
 
+    def spread(self, count: int) -> list[int]:
+        """Return rows of the store, evenly spread over time."""
+        return torch.linspace(0, len(self) - 1, min(count, len(self))).long().tolist()
+
     def draw(self, count: int, *, generator: torch.Generator) -> FrameBatch:
         """Draw frames at random without repetition, rare faces more often."""
         count = min(count, len(self))

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 __all__ = [
     "depth_loss",
+    "depth_offset",
     "depth_range",
     "laplacian_loss",
     "texture_loss",
@@ -67,12 +68,38 @@ def depth_loss(
         limit: World units at which errors saturate: what is farther off than that is
             another surface, as hair before skin is. None: they never do.
     """
+    error, smooth = _off_surface(rendered, truth, limit)
+    return (error.abs() * smooth).sum() / smooth.sum().clamp(min=1.0)
+
+
+def depth_offset(
+    rendered: Float[Tensor, "batch 1 low low"], truth: DepthMap, *, limit: float
+) -> Float[Tensor, ""]:
+    """Return by how much whole surfaces lie before or behind the true ones.
+
+    Of each picture the absolute value of the mean error, over the pixels that
+    ``depth_loss`` compares; so shapes are free, and distances are not.
+
+    Args:
+        rendered: Distance along the ray, world units.
+        truth: The same, larger; 0 where it is not known.
+        limit: World units at which errors saturate.
+    """
+    error, smooth = _off_surface(rendered, truth, limit)
+    count = smooth.sum((1, 2, 3))
+    return ((error * smooth).sum((1, 2, 3)) / count.clamp(min=1.0)).abs().mean()
+
+
+def _off_surface(
+    rendered: Float[Tensor, "batch 1 low low"], truth: DepthMap, limit: float | None
+) -> tuple[Float[Tensor, "batch 1 low low"], Float[Tensor, "batch 1 low low"]]:
+    """Return signed errors, and 1 where a pixel's whole area lies on one surface."""
     front, back = depth_range(truth, truth.shape[-1] // rendered.shape[-1])
     smooth = ((back < _NOTHING) & (back - front < _STEP)).float()
-    error = (rendered - (front + back) / 2).abs()
+    error = rendered - (front + back) / 2
     if limit is not None:
         error = limit * torch.tanh(error / limit)
-    return (error * smooth).sum() / smooth.sum().clamp(min=1.0)
+    return error, smooth
 
 
 def laplacian_loss(

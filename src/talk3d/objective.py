@@ -11,9 +11,20 @@ from torch import Tensor
 from torch.nn import functional
 
 from talk3d.frames import FrameBatch
-from talk3d.losses import depth_loss, laplacian_loss, texture_loss, weighted_l1
+from talk3d.losses import (
+    depth_loss,
+    depth_offset,
+    laplacian_loss,
+    texture_loss,
+    weighted_l1,
+)
 
-__all__ = ["face_depth_error", "picture_terms", "raw_error"]
+__all__ = [
+    "face_depth_error",
+    "face_distance_error",
+    "picture_terms",
+    "raw_error",
+]
 
 _FEATURE_WEIGHT = 5.0
 """Added to the weight of 1 where eyes and mouth are."""
@@ -62,6 +73,13 @@ def face_depth_error(
 ) -> Tensor:
     """Compare rendered depth with the tracked face's, weighed against colour."""
     return _DEPTH_WEIGHT * depth_loss(rendered, batch.depth, limit=_DEPTH_LIMIT)
+
+
+def face_distance_error(
+    rendered: Float[Tensor, "batch 1 low low"], batch: FrameBatch
+) -> Tensor:
+    """Compare how far the face is as a whole with the tracked one."""
+    return _DEPTH_WEIGHT * depth_offset(rendered, batch.depth, limit=_DEPTH_LIMIT)
 
 
 def _colour_and_matte(result: Tensor, truth: Tensor, weight: Tensor) -> Tensor:

@@ -23,9 +23,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
-from talk3d.camera import camera_rays
 from talk3d.checkpoint import file_sha256
 from talk3d.dataset import Subject
 from talk3d.eg3d.condition import CONDITION_DIMS
@@ -38,11 +36,16 @@ from talk3d.encoder.network import Encoder, knows, load_encoder
 from talk3d.frames import FrameBatch, FrameStore
 from talk3d.guard import GUARD_POINTS, Guard
 from talk3d.interrupted import StateFile, plain
-from talk3d.neck import rest_points
-from talk3d.objective import face_depth_error, picture_terms, raw_error
+from talk3d.objective import (
+    face_depth_error,
+    face_distance_error,
+    picture_terms,
+    raw_error,
+)
 from talk3d.pace import Pace, paces
 from talk3d.person import Drive, Person, average_person, person_from_state, person_state
 from talk3d.precision import body_precision, denormals_dropped
+from talk3d.sight import colours_in_sight
 from talk3d.windows import WINDOW
 
 __all__ = ["PersonalizeConfig", "first_draws", "personalize"]
@@ -52,8 +55,6 @@ _STAGES = ("invert", "coarse", "tune")
 _GUARD_EVERY = 3
 _LOOKS = 8
 """Frames that the encoder looks at."""
-_SIGHT, _SIGHT_FRAMES, _SOLID = 48, 4, 0.95
-"""Rays per side, frames and opacity of what tells colours in sight."""
 _ROUGH = 2
 """Side of the raw picture over that of what is rendered before tuning: these stages
 look for shape and broad tones, for which a quarter of the rays will do."""
@@ -208,7 +209,7 @@ def first_draws(
     prior: Generator, encoder: Encoder, store: FrameStore
 ) -> Float[Tensor, "1 z"]:
     """Return what an encoder says of a person: the mean over spread frames."""
-    batch = store.batch(_spread(store, _LOOKS))
+    batch = store.batch(store.spread(_LOOKS))
     code = encoder(batch.premultiplied()).code
     return prior.draws(code.mean(0, keepdim=True))
 
@@ -289,6 +290,7 @@ def _tune_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> None:
         result = generator.upsample(view.rendering, view.w, patch=size)
     raw = view.rendering.picture()
     terms = picture_terms(result, raw, batch, texture=config.texture)
+    terms["distance"] = face_distance_error(view.rendering.depth, batch)
     terms["guard"] = _strayed(run, config, chance)
     _descend(run, terms)
 
@@ -345,36 +347,7 @@ def _guard(run: _Run, store: FrameStore) -> Guard:
     planes = inverted.planes(inverted.neutral())
     chance = torch.Generator().manual_seed(0)
     guard = Guard.of(run.anchor, planes, store.mean_camera(), chance=chance)
-    return guard.recoloured(*_in_sight(run.anchor, planes, store))
-
-
-def _in_sight(
-    prior: Generator, planes: Float[Tensor, "1 3 c h w"], store: FrameStore
-) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
-    """Return what spread frames see: points, their colour in planes and in frames."""
-    batch = store.batch(_spread(store, _SIGHT_FRAMES))
-    view = prior.render(
-        planes, batch.camera, prior.sampling(), neck=batch.neck, size=_SIGHT
-    )
-    origins, directions = camera_rays(batch.camera, _SIGHT)
-    points = origins + directions * view.depth.flatten(2).transpose(1, 2)
-    size = (_SIGHT, _SIGHT)
-    truth = functional.interpolate(batch.premultiplied(), size=size, mode="area")
-    shown, wanted = (
-        ((picture + 1) / 2).flatten(2).transpose(1, 2)
-        for picture in (view.picture(), truth)
-    )
-    both = (shown[..., 3] > _SOLID) & (wanted[..., 3] > _SOLID)
-    shown, wanted = (
-        (picture[both][:, :3] / picture[both][:, 3:]).clamp(0, 1)
-        for picture in (shown, wanted)
-    )
-    return rest_points(points, batch.neck)[both], shown, wanted
-
-
-def _spread(store: FrameStore, count: int) -> list[int]:
-    """Return rows of the store, evenly spread."""
-    return torch.linspace(0, len(store) - 1, min(count, len(store))).long().tolist()
+    return guard.recoloured(*colours_in_sight(run.anchor, planes, store))
 
 
 def _descend(run: _Run, terms: dict[str, Tensor]) -> None:
