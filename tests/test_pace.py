@@ -26,6 +26,18 @@ def test_time_ends_a_stage_early(monkeypatch):
     assert pace.part(901) == 1
 
 
+def test_time_before_an_interruption_counts(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    first = Pace(1000, seconds=60.0)
+    first.part(0)
+    now[0] += 45
+    resumed = Pace(1000, seconds=60.0, before=first.spent())
+    assert resumed.part(5) == 0.75
+    now[0] += 15
+    assert resumed.part(6) == 1
+
+
 def test_stages_share_the_time_by_their_lengths():
     short, long = paces((10, 30), 2.0)
     assert (short.seconds, long.seconds) == (30, 90)

@@ -20,17 +20,23 @@ class Pace:
     """Its length."""
     seconds: float | None = None
     """Its time limit, from the first question on."""
+    before: float = 0.0
+    """Seconds that were spent on it before an interruption."""
     _started: float | None = field(default=None, init=False)
 
     def part(self, step: int) -> float:
         """Return the finished part when ``step`` steps are done, 0 to 1."""
         done = step / self.steps if self.steps else 1.0
         if self.seconds is not None:
-            now = time.monotonic()
-            if self._started is None:
-                self._started = now
-            done = max(done, (now - self._started) / max(self.seconds, 1e-9))
+            done = max(done, self.spent() / max(self.seconds, 1e-9))
         return min(1.0, done)
+
+    def spent(self) -> float:
+        """Return the seconds since the first question, and those before."""
+        now = time.monotonic()
+        if self._started is None:
+            self._started = now
+        return self.before + now - self._started
 
 
 def paces(lengths: Sequence[int], minutes: float | None) -> list[Pace]:
