@@ -73,6 +73,16 @@ def test_lips_that_follow_no_sound_talk_as_anybodys():
     assert motion[1] > 3 * motion[0]
 
 
+def test_lips_of_a_silent_recording_are_the_middle_of_what_is_said():
+    wave = bundled_speech().wave[: SECONDS * RATE]
+    times = (np.arange(SECONDS * FPS) + 0.5) / FPS
+    lips = 20 + np.random.default_rng(5).normal(size=(len(times), 80))
+    silent, _ = fit_voice(np.zeros_like(wave), times, lips, common=common_lips())
+    told = silent.lips(wave, times).numpy() @ lip_rim()
+    assert told.std() > 1
+    assert abs(told.mean() - np.median(lips @ lip_rim())) < 0.5 * told.std()
+
+
 def test_the_common_mouth_opens_with_the_jaw():
     jaw = common_lips()[MOUTH.index("jawOpen")].reshape(-1, 2)
     upper, lower = LIP_POINTS.index(13), LIP_POINTS.index(14)
@@ -84,6 +94,15 @@ def test_a_moment_does_not_depend_on_the_others(fitted):
     together = voice.lips(wave, times)[100:101]
     alone = voice.lips(wave, times[100:101])
     torch.testing.assert_close(together, alone)
+
+
+def test_a_long_sound_is_heard_piece_by_piece_as_at_once(fitted, monkeypatch):
+    wave, times, _, voice, _ = fitted
+    long = np.tile(wave, 3)
+    moments = (np.arange(3 * len(times)) + 0.5) / FPS
+    at_once = voice.lips(long, moments)
+    monkeypatch.setattr("talk3d.voice._PIECE", 110)
+    torch.testing.assert_close(voice.lips(long, moments), at_once, atol=1e-4, rtol=0)
 
 
 def test_late_sound_is_found_and_speech_in_time_is_not_shifted():

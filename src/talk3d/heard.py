@@ -5,15 +5,18 @@ Comes in: 16 kHz sound and moments. Goes out: rows of features, the knowing part
 how surely lips are pressed together.
 """
 
+import math
+
 import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.fft import dct
 
-from talk3d.audio import MelConfig, log_mel
+from talk3d.audio import SAMPLE_RATE, MelConfig, log_mel
 from talk3d.speech.network import shipped_hearing
 
 __all__ = [
+    "excerpt",
     "heard",
     "heard_mouth",
     "heard_numbers",
@@ -31,6 +34,8 @@ _CEPSTRA_SHARE = 0.5
 _PRESSED = (0.1, 0.5)
 """From which sureness of hearing p, b or m the lips begin to shut, and are shut."""
 _FRAME_RATE = 100
+_BEFORE, _AFTER = 3.0, 1.0
+"""Seconds around a moment beyond which nothing is heard of it."""
 
 Features = Float[np.ndarray, "frames features"]
 Wave = Float[np.ndarray, " samples"]
@@ -66,6 +71,16 @@ def mean_and_divisor(features: Features) -> tuple[np.ndarray, np.ndarray]:
     deviation = features.std(0)
     floor = 1e-3 + 1e-2 * float(deviation.mean())
     return features.mean(0), (deviation + floor) / np.repeat(shares, sizes)
+
+
+def excerpt(
+    wave: Wave, times: Times
+) -> tuple[Float[np.ndarray, " part"], Float[np.ndarray, " frames"]]:
+    """Return the part of a sound that tells of moments, and the moments within it."""
+    step = SAMPLE_RATE // _FRAME_RATE
+    first = max(0, math.floor((times.min() - _BEFORE) * _FRAME_RATE)) * step
+    last = math.ceil((times.max() + _AFTER) * SAMPLE_RATE)
+    return wave[first : max(last, first + step)], times - first / SAMPLE_RATE
 
 
 def heard(wave: Wave, times: Times) -> Features:

@@ -21,6 +21,7 @@ chosen by cross-validation over stretches of time.
 """
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -31,6 +32,7 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from talk3d.heard import (
+    excerpt,
     heard,
     heard_mouth,
     knowing_numbers,
@@ -65,6 +67,8 @@ _GAP_SECONDS = 0.5
 _ROUNDS = 3
 _FREEDOM = 3.0
 """Degrees of freedom of the t distribution that weighs the frames."""
+_PIECE = 1500
+"""Frames that are heard at once: features of an hour would take gigabytes."""
 
 Shapes = Float[np.ndarray, "frames numbers"]
 Features = Float[np.ndarray, "frames features"]
@@ -102,6 +106,12 @@ class Voice:
         after it.
         """
         moments = np.asarray(times) + float(self.delay)
+        pieces = np.array_split(moments, math.ceil(len(moments) / _PIECE) or 1)
+        return torch.cat([self._told(*excerpt(wave, piece)) for piece in pieces])
+
+    def _told(
+        self, wave: Float[np.ndarray, " samples"], moments: Float[np.ndarray, " frames"]
+    ) -> Float[Tensor, "frames numbers"]:
         features = torch.from_numpy(heard(wave, moments)).float()
         told = (features - self.mean) / self.spread @ self.weight + self.bias
         contact = torch.from_numpy(lip_contact(wave, moments)).float()
@@ -144,6 +154,9 @@ def fit_voice(
     lips = np.asarray(lips, np.float64)
     delay = _delay(wave, times, lips)
     features = heard(wave, times + delay)
+    if not wave.any():
+        # Silence says nothing of these lips; they belong to the middle of any speech.
+        features = np.zeros_like(features)
     mean, spread = mean_and_divisor(features)
     standard, slow = (features - mean) / spread, _slow_frames(times)
     every = np.zeros((features.shape[1], lips.shape[1]))
