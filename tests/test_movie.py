@@ -73,6 +73,16 @@ def test_the_sound_of_a_video_keeps_its_place(tmp_path, delay):
     assert abs(loud - told) < 0.03
 
 
+def test_sound_of_a_rate_that_aac_does_not_know_is_taken(tmp_path):
+    wave = 0.3 * np.sin(np.arange(20_000) * 2 * np.pi * 440 / 20_000)
+    soundfile.write(tmp_path / "odd.wav", wave, 20_000)
+    sound = tmp_path / "odd.wav"
+    write_movie(tmp_path / "x.mp4", _frames(25), fps=FPS, sound=sound)
+    with av.open(str(tmp_path / "x.mp4")) as container:
+        assert container.streams.audio[0].rate == 22_050
+    assert np.abs(_read(tmp_path / "x.mp4")[1]).max() > 0.2
+
+
 def test_colours_survive(tmp_path):
     write_movie(tmp_path / "x.mp4", _frames(3), fps=FPS)
     with av.open(str(tmp_path / "x.mp4")) as container:

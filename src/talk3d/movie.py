@@ -26,7 +26,8 @@ __all__ = ["write_alpha_movie", "write_movie"]
 _OPTIONS = {"crf": "16", "preset": "medium"}
 _ALPHA_OPTIONS = {"profile": "4444"}
 _SOUND_BITS = 192_000
-_HIGHEST_RATE = 48_000
+_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+"""Samples a second that AAC knows, up to what is of use."""
 _BT709 = 1
 
 
@@ -147,7 +148,7 @@ class _Sound:
         self._container = container
         self._source = av.open(str(path))
         stream = self._source.streams.audio[0]
-        rate = min(stream.rate or _HIGHEST_RATE, _HIGHEST_RATE)
+        rate = next((r for r in _RATES if r >= stream.rate), _RATES[-1])
         layout = "mono" if stream.channels == 1 else "stereo"
         self._out = container.add_stream("aac", rate=rate, layout=layout)
         self._out.bit_rate = _SOUND_BITS
