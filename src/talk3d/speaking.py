@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageColor
+from PIL import Image, ImageColor, ImageOps
 
 from talk3d.audio import load_audio
 from talk3d.avatar import Avatar, View, load_avatar
@@ -207,7 +207,7 @@ def replay(
 
 
 def background(text: str, avatar: Avatar) -> Float[np.ndarray, "size size 3"]:
-    """Return the background picture, 0 to 1.
+    """Return the background picture, 0 to 1; of a picture file its middle square.
 
     Raises:
         ValueError: if the text is neither ``keep`` nor a colour nor a picture file.
@@ -217,7 +217,8 @@ def background(text: str, avatar: Avatar) -> Float[np.ndarray, "size size 3"]:
         return plate.astype(np.float32) / 255
     if Path(text).is_file():
         with Image.open(text) as image:
-            fitted = image.convert("RGB").resize(plate.shape[:2])
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+        fitted = ImageOps.fit(upright, plate.shape[:2])
         return np.asarray(fitted, np.float32) / 255
     try:
         colour = ImageColor.getrgb(text)[:3]
