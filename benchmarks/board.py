@@ -24,7 +24,7 @@ from talk3d.benchmark.controls import control_rows
 from talk3d.benchmark.ours import draw_person, fit_person, shortened
 from talk3d.benchmark.run import Judges
 from talk3d.benchmark.score import folder_row, measure
-from talk3d.benchmark.summary import Pool
+from talk3d.benchmark.summary import pool
 from talk3d.benchmark.synthetic import SyntheticConfig, synthetic_task
 from talk3d.benchmark.task import Task
 from talk3d.demo import QUICK, shipped
@@ -105,7 +105,7 @@ def pose_headlines(task: Task) -> dict[str, float]:
     """Score the shots of our row."""
     rows = {"truth": control_rows(task)["truth"]}
     rows["ours"] = folder_row(task.row("ours"), task)
-    pooled = Pool(task.shots, measure(task, rows, nets=Judges.open().nets))
+    pooled = pool([(task.shots, measure(task, rows, nets=Judges.open().nets))])
     bins, values = pooled.bins(), {}
     for name, (metric, place) in POSE.items():
         cell = pooled.cell("ours", metric, bins[place])

@@ -98,7 +98,7 @@ def h264(frames: Frames, crf: int) -> Frames:
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     buffer.seek(0)
-    with av.open(buffer) as container:
+    with av.open(buffer, "r") as container:
         return [
             frame.to_ndarray(format="rgb24", src_colorspace="ITU709")
             for frame in container.decode(video=0)

@@ -14,6 +14,7 @@ from itertools import count
 from pathlib import Path
 
 import av
+from av.stream import Stream
 
 from talk3d.preprocess.run import PreprocessConfig, preprocess
 
@@ -21,7 +22,7 @@ from talk3d.preprocess.run import PreprocessConfig, preprocess
 def loop(clip: Path, out: Path, seconds: float) -> None:
     """Write ``seconds`` of a clip that starts again and again."""
     with av.open(str(out), "w", format="matroska") as target:
-        streams: dict[int, av.stream.Stream] = {}
+        streams: dict[int, Stream] = {}
         for turn in count():
             with av.open(str(clip)) as source:
                 length = (source.duration or 0) / av.time_base
