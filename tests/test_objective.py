@@ -4,7 +4,7 @@ import torch
 from tests.drawn import write_ball_subject
 
 from talk3d.frames import FrameStore
-from talk3d.objective import picture_terms, raw_error
+from talk3d.objective import PictureWeights, picture_terms, raw_error
 
 
 def _batch(tmp_path):
@@ -22,7 +22,7 @@ def test_the_truth_costs_nothing(tmp_path):
     batch = _batch(tmp_path)
     truth = batch.premultiplied()
     raw = torch.nn.functional.avg_pool2d(truth, 2)
-    terms = picture_terms(truth, raw, batch, texture=1.0)
+    terms = picture_terms(truth, raw, batch, PictureWeights(texture=1.0))
     assert all(value.abs() < 1e-6 for value in terms.values())
 
 

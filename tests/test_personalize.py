@@ -84,6 +84,18 @@ def test_a_resumed_fit_equals_an_uninterrupted_one(subject, prior, tmp_path):
         torch.testing.assert_close(person_state(resumed)[name], value, atol=0, rtol=0)
 
 
+def test_a_stage_that_is_done_is_not_done_again(subject, prior, tmp_path):
+    config = replace(CONFIG, checkpoint_steps=1000)
+    steps = personalize(subject, prior, config, state=tmp_path / "a.state")
+    for stage, *_ in steps:
+        if stage == "tune":
+            break
+    steps.close()
+    again = personalize(subject, prior, config, state=tmp_path / "a.state")
+    assert next(again)[:2] == ("tune", 1)
+    again.close()
+
+
 def test_the_state_of_another_person_or_prior_is_refused(subject, prior, tmp_path):
     state = tmp_path / "a.state"
     _fitted(subject, prior, replace(CONFIG, invert_steps=1, coarse_steps=1), state)

@@ -6,6 +6,8 @@ holds person and background in unknown parts, colour counts little: a face that 
 painted dark at its outline shows a dark line when seen from the side.
 """
 
+from dataclasses import dataclass
+
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
@@ -20,14 +22,13 @@ from talk3d.losses import (
 )
 
 __all__ = [
+    "PictureWeights",
     "face_depth_error",
     "face_distance_error",
     "picture_terms",
     "raw_error",
 ]
 
-_FEATURE_WEIGHT = 5.0
-"""Added to the weight of 1 where eyes and mouth are."""
 _OUTLINE_WEIGHT = 0.1
 _OUTLINE_REACH = 5
 _DEPTH_WEIGHT = 5.0
@@ -35,12 +36,23 @@ _DEPTH_LIMIT = 0.01
 """World units (4 mm): farther before the skin there is hair."""
 
 
+@dataclass(frozen=True)
+class PictureWeights:
+    """How much the parts of what pictures are judged by count."""
+
+    texture: float
+    """The local strength of detail."""
+    detail: float = 1.0
+    """Where detail lies, octave by octave."""
+    features: float = 5.0
+    """Added to the weight of 1 where eyes and mouth are."""
+
+
 def picture_terms(
     result: Float[Tensor, "batch 4 size size"],
     raw: Float[Tensor, "batch 4 low low"],
     batch: FrameBatch,
-    *,
-    texture: float,
+    weights: PictureWeights,
 ) -> dict[str, Tensor]:
     """Return the loss terms of final pictures and of the raw ones they come from.
 
@@ -48,23 +60,28 @@ def picture_terms(
         result: premultiplied colour and matte, -1 to 1.
         raw: the same, of the rendered features.
         batch: the frames.
-        texture: weight of the local strength of detail.
+        weights: how much each term counts.
     """
-    truth, weight = batch.premultiplied(), _weight(batch)
+    truth, weight = batch.premultiplied(), _weight(batch, weights.features)
     shown, wanted = result[:, :3], truth[:, :3]
     return {
-        "raw": raw_error(raw, batch),
+        "raw": raw_error(raw, batch, features=weights.features),
         "colour": _colour_and_matte(result, truth, weight),
-        "detail": laplacian_loss(shown, wanted, weight),
-        "texture": texture * texture_loss(shown, wanted, weight),
+        "detail": weights.detail * laplacian_loss(shown, wanted, weight),
+        "texture": weights.texture * texture_loss(shown, wanted, weight),
     }
 
 
-def raw_error(raw: Float[Tensor, "batch 4 low low"], batch: FrameBatch) -> Tensor:
+def raw_error(
+    raw: Float[Tensor, "batch 4 low low"],
+    batch: FrameBatch,
+    *,
+    features: float = PictureWeights.features,
+) -> Tensor:
     """Compare a raw picture with the shrunken frames."""
     size = (raw.shape[-1], raw.shape[-1])
     truth = functional.interpolate(batch.premultiplied(), size=size, mode="area")
-    weight = functional.interpolate(_weight(batch), size=size, mode="area")
+    weight = functional.interpolate(_weight(batch, features), size=size, mode="area")
     return _colour_and_matte(raw, truth, weight)
 
 
@@ -89,10 +106,10 @@ def _colour_and_matte(result: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     return 0.75 * colour + 0.25 * weighted_l1(result[:, 3:], truth[:, 3:], even)
 
 
-def _weight(batch: FrameBatch) -> Float[Tensor, "batch 1 size size"]:
+def _weight(batch: FrameBatch, features: float) -> Float[Tensor, "batch 1 size size"]:
     """Return how much the colour of each pixel counts."""
     reach, pad = _OUTLINE_REACH, _OUTLINE_REACH // 2
     most = functional.max_pool2d(batch.matte, reach, stride=1, padding=pad)
     least = -functional.max_pool2d(-batch.matte, reach, stride=1, padding=pad)
     inner = 1 - (1 - _OUTLINE_WEIGHT) * (most - least)
-    return inner * (1 + _FEATURE_WEIGHT * batch.mouth.maximum(batch.eyes))
+    return inner * (1 + features * batch.mouth.maximum(batch.eyes))

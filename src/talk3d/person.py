@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from talk3d.checkpoint import file_sha256, half_precision, load_model, save_model
+from talk3d.dataset import Subject
+from talk3d.eg3d.condition import CONDITION_DIMS
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.generator import Generator
 from talk3d.eg3d.stylegan2 import channels_last
@@ -25,6 +27,7 @@ __all__ = [
     "Drive",
     "Person",
     "average_person",
+    "check_prior",
     "enlarged",
     "load_person",
     "person_from_state",
@@ -139,6 +142,26 @@ def _fast(planes: Tensor) -> Tensor:
     """Return planes with a pixel's features side by side in memory."""
     flat = planes.flatten(1, 2).contiguous(memory_format=torch.channels_last)
     return flat.unflatten(1, (3, -1))
+
+
+def check_prior(rules: GeneratorConfig, prior: Path, subject: Subject) -> None:
+    """Refuse priors that know no expressions or mattes, and crops of another size.
+
+    Raises:
+        ValueError: if the prior cannot be fitted to the subject.
+    """
+    if rules.condition_dims != CONDITION_DIMS or not rules.superres.alpha:
+        message = (
+            f"the prior {prior} is told no expression and gaze or shows no matte, as"
+            " published EG3D networks: give one that talk3d prior train has made"
+        )
+        raise ValueError(message)
+    if subject.size != rules.superres.image_size:
+        message = (
+            f"the subject {subject.path} has {subject.size} pixels per side and the"
+            f" prior {prior} {rules.superres.image_size}: preprocess it with that size"
+        )
+        raise ValueError(message)
 
 
 def save_person(path: Path, person: Person, *, subject: Path, prior: Path) -> None:

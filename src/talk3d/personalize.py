@@ -16,7 +16,7 @@ import copy
 import logging
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,6 @@ from torch import Tensor
 
 from talk3d.checkpoint import file_sha256
 from talk3d.dataset import Subject
-from talk3d.eg3d.condition import CONDITION_DIMS
-from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.files import load_generator
 from talk3d.eg3d.generator import Generator, Rendering
 from talk3d.eg3d.state import parameter_groups
@@ -37,13 +35,21 @@ from talk3d.frames import FrameBatch, FrameStore
 from talk3d.guard import GUARD_POINTS, Guard
 from talk3d.interrupted import StateFile, plain
 from talk3d.objective import (
+    PictureWeights,
     face_depth_error,
     face_distance_error,
     picture_terms,
     raw_error,
 )
 from talk3d.pace import Pace, paces
-from talk3d.person import Drive, Person, average_person, person_from_state, person_state
+from talk3d.person import (
+    Drive,
+    Person,
+    average_person,
+    check_prior,
+    person_from_state,
+    person_state,
+)
 from talk3d.precision import body_precision, denormals_dropped
 from talk3d.sight import colours_in_sight
 from talk3d.windows import WINDOW
@@ -84,8 +90,10 @@ class PersonalizeConfig:
     """Adam step size of the map from lips and lids to the generator's conditions."""
     guard: float = 0.5
     """Weight that holds unseen sides to the inverted prior."""
-    texture: float = 0.7
-    """Weight of the local strength of detail in tuning."""
+    pictures: PictureWeights = field(
+        default_factory=lambda: PictureWeights(texture=0.7)
+    )
+    """What pictures are judged by in tuning."""
     checkpoint_steps: int = 200
     """Steps between checkpoints."""
     seed: int = 0
@@ -147,21 +155,23 @@ def personalize(
         )
         raise ValueError(message)
     anchor = load_generator(prior)
-    _check_sizes(anchor.config, prior, subject)
+    check_prior(anchor.config, prior, subject)
     store = FrameStore(subject, subject.train)
     run = _start(anchor, config, store)
     if encoder is not None:
         run.draws = first_draws(run.anchor, load_encoder(encoder), store)
         _enter(run, 0, config)
+    lengths = (config.invert_steps, config.coarse_steps, config.tune_steps)
+    pace = paces(lengths, config.minutes)
     file = StateFile(state)
     about = _about(subject, prior, encoder, config)
     saved = file.read(about)
     if saved is not None:
         _restore(run, saved, config)
+        if run.stage < len(pace):
+            pace[run.stage].before = saved["seconds"]
     if run.stage > 0:
         run.guard = _guard(run, store)
-    lengths = (config.invert_steps, config.coarse_steps, config.tune_steps)
-    pace = paces(lengths, config.minutes)
     steps = (_invert_step, _coarse_step, _tune_step)
     while run.stage < len(_STAGES):
         while not run.done(pace):
@@ -170,29 +180,13 @@ def personalize(
                 steps[run.stage](run, store, config)
             run.step += 1
             if run.step % config.checkpoint_steps == 0:
-                file.write(about, _state(run))
+                file.write(about, _state(run, pace))
             yield _STAGES[run.stage], run.step, lengths[run.stage], run.person
         _enter(run, run.stage + 1, config)
         if run.guard is None:
             run.guard = _guard(run, store)
-    file.write(about, _state(run))
+        file.write(about, _state(run, pace))
     yield _STAGES[-1], lengths[-1], lengths[-1], run.person
-
-
-def _check_sizes(rules: GeneratorConfig, prior: Path, subject: Subject) -> None:
-    """Refuse priors that know no expressions or mattes, and crops of another size."""
-    if rules.condition_dims != CONDITION_DIMS or not rules.superres.alpha:
-        message = (
-            f"the prior {prior} is told no expression and gaze or shows no matte, as"
-            " published EG3D networks: give one that talk3d prior train has made"
-        )
-        raise ValueError(message)
-    if subject.size != rules.superres.image_size:
-        message = (
-            f"the subject {subject.path} has {subject.size} pixels per side and the"
-            f" prior {prior} {rules.superres.image_size}: preprocess it with that size"
-        )
-        raise ValueError(message)
 
 
 def _start(anchor: Generator, config: PersonalizeConfig, store: FrameStore) -> _Run:
@@ -289,7 +283,7 @@ def _tune_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> None:
     with body_precision(config.half):
         result = generator.upsample(view.rendering, view.w, patch=size)
     raw = view.rendering.picture()
-    terms = picture_terms(result, raw, batch, texture=config.texture)
+    terms = picture_terms(result, raw, batch, config.pictures)
     terms["distance"] = face_distance_error(view.rendering.depth, batch)
     terms["guard"] = _strayed(run, config, chance)
     _descend(run, terms)
@@ -380,10 +374,11 @@ def _about(
     }
 
 
-def _state(run: _Run) -> dict[str, Any]:
+def _state(run: _Run, pace: list[Pace]) -> dict[str, Any]:
     return {
         "stage": run.stage,
         "step": run.step,
+        "seconds": pace[run.stage].spent() if run.stage < len(pace) else 0.0,
         "person": person_state(run.person),
         "draws": run.draws.detach(),
         "optimiser": run.optimiser.state_dict(),

@@ -63,6 +63,23 @@ def test_a_resumed_training_equals_an_uninterrupted_one(subject, tmp_path):
     torch.testing.assert_close(resumed.person.detail, whole.person.detail)
 
 
+def test_training_goes_on_from_an_animator(subject, tmp_path):
+    first = _trained(subject, tmp_path / "a.state").animator
+    before = {name: value.clone() for name, value in first.state_dict().items()}
+    steps = train_animator(
+        subject, _person(), CONFIG, state=tmp_path / "b.state", animator=first
+    )
+    assert next(steps)[-1] is first
+    changes = [
+        (value - before[name]).abs().max().item()
+        for name, value in first.state_dict().items()
+    ]
+    assert 0 < max(changes) < 0.1
+    steps.close()
+    fresh = train_animator(subject, _person(), CONFIG, state=tmp_path / "a.state")
+    assert next(fresh)[1] == CONFIG.steps
+
+
 def test_the_state_of_another_person_is_refused(subject, tmp_path):
     state = tmp_path / "a.state"
     _trained(subject, state)

@@ -14,7 +14,7 @@ import json
 import logging
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,13 @@ from talk3d.frames import FrameStore, driving_signals
 from talk3d.guard import GUARD_POINTS, Guard
 from talk3d.interrupted import StateFile, plain
 from talk3d.lips import lip_space, seen_lips
-from talk3d.objective import picture_terms
-from talk3d.pace import paces
+from talk3d.objective import PictureWeights, picture_terms
+from talk3d.pace import Pace, paces
 from talk3d.person import Person, enlarged, person_state
 from talk3d.precision import body_precision, denormals_dropped
 from talk3d.windows import WINDOW
 
-__all__ = ["AnimatorTrainConfig", "Drivers", "train_animator"]
+__all__ = ["AnimatorTrainConfig", "Drivers", "fresh_animator", "train_animator"]
 
 _LOG = logging.getLogger(__name__)
 _STAGE = "pictures"
@@ -58,8 +58,10 @@ class AnimatorTrainConfig:
     """Adam step size of decoder and super-resolution."""
     detail_learning_rate: float = 5e-3
     """Adam step size of the person's detail."""
-    texture: float = 1.4
-    """Weight of the local strength of detail."""
+    pictures: PictureWeights = field(
+        default_factory=lambda: PictureWeights(texture=1.4)
+    )
+    """What pictures are judged by."""
     guard: float = 0.5
     """Weight that holds unseen sides to the personalised generator's."""
     token_noise: float = 0.05
@@ -132,6 +134,7 @@ def train_animator(
     config: AnimatorTrainConfig,
     *,
     state: Path,
+    animator: Animator | None = None,
 ) -> Iterator[tuple[str, int, int, Animator]]:
     """Train, yielding the stage's name, step, number of steps and the animator.
 
@@ -141,10 +144,11 @@ def train_animator(
             are adapted in place.
         config: how to train.
         state: file of the training state; when it exists, training goes on from it.
+        animator: what to begin with, adapted in place; none: a fresh one.
 
     Raises:
         FloatingPointError: if a loss is not finite.
-        ValueError: if the state is of another person or configuration.
+        ValueError: if the state is of another person, beginning or configuration.
     """
     store = FrameStore(subject, subject.train)
     drivers = Drivers.of(subject)
@@ -153,11 +157,14 @@ def train_animator(
         "subject": subject.fingerprint(),
         "person": tensors_sha256(person_state(person)),
     }
-    run = _start(person, config, store)
+    if animator is not None:
+        about["animator"] = tensors_sha256(animator.state_dict())
+    run = _start(person, animator or fresh_animator(person, config), config, store)
+    (pace,) = paces((config.steps,), config.minutes)
     saved = file.read(about)
     if saved is not None:
         _restore(run, saved)
-    (pace,) = paces((config.steps,), config.minutes)
+        pace.before = saved["seconds"]
     while (part := pace.part(run.step)) < 1:
         _set_rates(run, part)
         with denormals_dropped():
@@ -165,13 +172,14 @@ def train_animator(
         _report(run, terms)
         run.step += 1
         if run.step % config.checkpoint_steps == 0:
-            file.write(about, _state(run))
+            file.write(about, _state(run, pace))
         yield _STAGE, run.step, config.steps, run.animator
-    file.write(about, _state(run))
+    file.write(about, _state(run, pace))
     yield _STAGE, config.steps, config.steps, run.animator
 
 
-def _start(person: Person, config: AnimatorTrainConfig, store: FrameStore) -> _Run:
+def fresh_animator(person: Person, config: AnimatorTrainConfig) -> Animator:
+    """Return an animator for a person's planes that has learned nothing."""
     rules = person.generator.config
     unet = UNetConfig(
         plane_channels=rules.plane_channels,
@@ -180,7 +188,15 @@ def _start(person: Person, config: AnimatorTrainConfig, store: FrameStore) -> _R
     )
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        animator = Animator(AnimatorConfig(unet=unet))
+        return Animator(AnimatorConfig(unet=unet))
+
+
+def _start(
+    person: Person,
+    animator: Animator,
+    config: AnimatorTrainConfig,
+    store: FrameStore,
+) -> _Run:
     generator = person.generator.requires_grad_(False)
     with torch.no_grad():
         neutral = generator.planes(person.neutral())[0]
@@ -230,7 +246,7 @@ def _step(
     with body_precision(config.half):
         result = generator.upsample(rendering, w, patch=size)
     raw = rendering.picture()
-    terms = picture_terms(result, raw, batch, texture=config.texture)
+    terms = picture_terms(result, raw, batch, config.pictures)
     strayed = run.guard.loss(generator, run.identity(), GUARD_POINTS, chance=chance)
     terms["guard"] = config.guard * strayed
     _descend(run, terms)
@@ -260,9 +276,10 @@ def _report(run: _Run, terms: dict[str, Tensor]) -> None:
         _LOG.info("%s %d: %s", _STAGE, run.step, json.dumps(values))
 
 
-def _state(run: _Run) -> dict[str, Any]:
+def _state(run: _Run, pace: Pace) -> dict[str, Any]:
     return {
         "step": run.step,
+        "seconds": pace.spent(),
         "animator": run.animator.state_dict(),
         "generator": run.person.generator.state_dict(),
         "detail": run.person.detail.detach(),
