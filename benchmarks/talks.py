@@ -1,0 +1,169 @@
+"""Synthetic people who are filmed while talking, and sentences they never say.
+
+Comes in: a seed. Goes out: a recording with exact labels, and sentences in languages
+that the hearing network was never taught, with the truth from many sides. Scores of
+pictures of them.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from safetensors.numpy import load_file
+from torch import Tensor
+
+from talk3d.animator.model import DrivingBatch
+from talk3d.benchmark.score import over_grey
+from talk3d.camera import project
+from talk3d.dataset import Subject
+from talk3d.evaluate import metrics
+from talk3d.evaluate.regions import eye_boxes, mouth_box
+from talk3d.face import FaceNets, FaceTracker, Roi
+from talk3d.frames import driving_signals
+from talk3d.lips import LipSpace, lip_rim, lip_shapes
+from talk3d.person import Person
+from talk3d.synthetic.articulation import split_phonemes
+from talk3d.synthetic.speech import Phoneme
+from talk3d.synthetic.talking import TalkConfig, write_talk
+from talk3d.voice import Voice
+
+TEXTS = {
+    "hu": "A boldog kutya a piros labdával játszik a kertben, majd mama süteményt hoz"
+    " az asztalra.",
+    "pt": "O menino pequeno brinca com a bola vermelha no parque, e a mãe prepara uma"
+    " boa sopa.",
+    "tr": "Küçük çocuk parkta kırmızı topla oynuyor, annesi mutfakta bir pasta"
+    " yapıyor.",
+    "el": "Το μικρό παιδί παίζει με την κόκκινη μπάλα, και η μαμά μου ετοιμάζει μια"
+    " καλή σούπα.",
+    "hi": "छोटा बच्चा बाग में लाल गेंद से खेलता है और माँ सबके लिए भोजन बनाती है।",
+}
+YAWS = (-75, -60, -45, -30, 0, 30, 45, 60, 75)
+MOMENTS = 2
+SECONDS = 20.0
+OVERSAMPLE = 2
+SKIN = (1, 2)
+MM = 400.0
+
+
+@dataclass(frozen=True)
+class Talk:
+    """A sentence said by a person, with the truth."""
+
+    subject: Subject
+    phonemes: list[Phoneme]
+
+    @classmethod
+    def open(cls, path: Path) -> "Talk":
+        """Read a sentence."""
+        said = json.loads((path / "truth" / "truth.json").read_text())["phonemes"]
+        parts = tuple(Phoneme(*entry) for entry in said)
+        return cls(Subject.open(path), split_phonemes(parts))
+
+    def view(self, yaw: int) -> dict[str, np.ndarray]:
+        """Return the truth from a side: image, depth, part, camera, frames."""
+        folder = self.subject.path / "truth"
+        frames = json.loads((folder / "truth.json").read_text())["frames"]
+        seen = load_file(folder / f"yaw{yaw:+d}.safetensors")
+        return seen | {"frames": np.array(frames)}
+
+    def marks(self, frame: int, label: np.ndarray) -> np.ndarray:
+        """Return the landmarks in a picture, 0 to 1."""
+        points = load_file(self.subject.path / "truth" / "arrays.safetensors")
+        place = points["landmarks_3d"][frame]
+        return project(torch.from_numpy(place), torch.from_numpy(label))[0].numpy()
+
+
+def talks_of(folder: Path, seed: int, head: Path | None) -> list[Talk]:
+    """Write the recording and the sentences."""
+    own = TalkConfig(seed=seed, seconds=SECONDS, oversample=OVERSAMPLE, truth_frames=0)
+    jobs = {"own": own} | {
+        name: TalkConfig(
+            seed=seed,
+            text=text,
+            voice=name,
+            oversample=OVERSAMPLE,
+            truth_yaws=YAWS,
+            truth_frames=MOMENTS,
+        )
+        for name, text in TEXTS.items()
+    }
+    for name, config in jobs.items():
+        if not (folder / name / "subject.json").is_file():
+            write_talk(folder / name, config, head=head)
+    return [Talk.open(folder / name) for name in TEXTS]
+
+
+def lip_gaps(marks: np.ndarray, cameras: np.ndarray) -> np.ndarray:
+    """Return the gap of the lips, in percent of the distance of the eye corners."""
+    return lip_shapes(marks, cameras) @ lip_rim()
+
+
+def tracked(
+    pictures: list[np.ndarray], truth: np.ndarray, nets: FaceNets
+) -> np.ndarray:
+    """Find the landmarks of pictures, 0 to 1, looking where the truth has the face."""
+    found = []
+    for picture, marks in zip(pictures, truth, strict=True):
+        size = len(picture)
+        face = marks[:468] * size
+        low, high = face.min(0), face.max(0)
+        centre, across = (low + high) / 2, face[263] - face[33]
+        roll = float(np.arctan2(across[1], across[0]))
+        roi = Roi(
+            float(centre[0]), float(centre[1]), 1.5 * float((high - low).max()), roll
+        )
+        points = FaceTracker(nets).start(picture, roi)
+        found.append(marks if points is None else points / size)
+    return np.stack(found).astype(np.float32)
+
+
+def driving_of(
+    subject: Subject, voice: Voice, space: LipSpace, index: Tensor
+) -> DrivingBatch:
+    """Return what drives frames: lips from the sound, the rest from the performance."""
+    times = (index.numpy() + 0.5) / subject.fps
+    lips = space.encode(voice.in_time().lips(subject.audio(), times))
+    signals = (signal[index] for signal in driving_signals(subject.arrays))
+    return DrivingBatch(lips, *signals)
+
+
+@torch.no_grad()
+def drawn(
+    person: Person, w: Tensor, planes: Tensor, cameras: np.ndarray, necks: Tensor
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return pictures on grey, 0 to 1, and the depth of what is solid in them."""
+    network = person.generator
+    view = network.render(
+        planes, torch.from_numpy(cameras), network.sampling(), neck=necks
+    )
+    picture = (network.upsample(view, w) + 1) / 2
+    shown = picture[:, :3] + 0.5 * (1 - picture[:, 3:])
+    depth = torch.where(view.alpha > 0.5, view.depth, 0.0)
+    return shown.clamp(0, 1).permute(0, 2, 3, 1).numpy(), depth[:, 0].numpy()
+
+
+def compared(
+    picture: np.ndarray, depth: np.ndarray, seen: dict, k: int, talk: Talk
+) -> dict[str, float]:
+    """Score a picture of a sentence against what a side shows at its moment ``k``."""
+    truth = over_grey(seen["image"][k]).astype(np.float32) / 255
+    size = (truth.shape[1], truth.shape[0])
+    marks = talk.marks(int(seen["frames"][k]), seen["camera"][k])
+    scores = {"psnr": metrics.psnr(picture, truth, mask=seen["image"][k][..., 3] > 127)}
+    hull = cv2.convexHull(np.round(marks[:468] * size).astype(np.int32))
+    face = cv2.fillConvexPoly(np.zeros(truth.shape[:2], np.uint8), hull, 1) > 0
+    known = cv2.resize((depth > 0).astype(np.float32), size) > 0.999
+    both = face & np.isin(seen["part"][k], SKIN) & (seen["depth"][k] > 0) & known
+    off = np.abs(cv2.resize(depth, size) - seen["depth"][k])[both]
+    scores["surface"] = float(np.median(off)) * MM if both.any() else float("nan")
+    power, wanted = (metrics.detail_power(p) for p in (picture, truth))
+    boxes = {"mouth": (mouth_box(marks, size),), "eyes": eye_boxes(marks, size)}
+    for region, parts in boxes.items():
+        for label, values in (("", power), (" of truth", wanted)):
+            cut = np.concatenate([box.cut(values).ravel() for box in parts])
+            scores[region + label] = float(cut.mean())
+    return scores
