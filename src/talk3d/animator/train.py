@@ -188,7 +188,7 @@ def _start(person: Person, config: AnimatorTrainConfig, store: FrameStore) -> _R
     guard = Guard.of(
         generator,
         identity,
-        store.mean_camera(),
+        *store.views(),
         chance=torch.Generator().manual_seed(config.seed),
     )
     drawing = [*generator.decoder.parameters()]
