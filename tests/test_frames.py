@@ -67,6 +67,18 @@ def test_of_many_frames_as_many_are_taken_as_may_be(tmp_path, monkeypatch):
     assert FrameStore(subject, range(6)).frames == list(range(6))
 
 
+def test_views_span_how_the_head_turns(tmp_path):
+    subject = write_ball_subject(tmp_path / "ball")
+    store = FrameStore(subject, range(60))
+    camera, neck = store.views()
+    assert neck.shape == (len(camera), 4, 4)
+    # The camera goes around the head by 0.2 to each side.
+    yaw = torch.atan2(camera[:, 3], camera[:, 11])
+    assert yaw.min() < -0.18
+    assert yaw.max() > 0.18
+    assert yaw.abs().min() < 0.1
+
+
 def test_rows_are_spread_over_time(tmp_path):
     store = FrameStore(write_ball_subject(tmp_path / "ball"), range(10, 31))
     assert store.spread(3) == [0, 10, 20]

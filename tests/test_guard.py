@@ -17,14 +17,19 @@ class _Ball(Generator):
         return raw, tint
 
 
+def _guard(generator, planes, labels):
+    chance = torch.Generator().manual_seed(0)
+    necks = torch.eye(4).expand(len(labels), 4, 4)
+    return Guard.of(generator, planes, torch.stack(labels), necks, chance=chance)
+
+
 def _setup():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         generator = _Ball(GeneratorConfig.tiny())
     planes = torch.full((1, 3, 8, 32, 32), 0.25)
     label = orbit_label(0.0, 0.0)
-    chance = torch.Generator().manual_seed(0)
-    return generator, planes, Guard.of(generator, planes, label, chance=chance)
+    return generator, planes, _guard(generator, planes, [label])
 
 
 def test_points_are_hidden_from_the_recording():
@@ -34,6 +39,21 @@ def test_points_are_hidden_from_the_recording():
     assert front.float().mean() < 0.01
     assert (guard.points[:, 2] < -0.1).float().mean() > 0.3
     assert ((guard.opacity > 0.9).float().mean() - 0.5).abs() < 0.4
+
+
+def test_what_any_camera_of_the_recording_sees_is_not_held():
+    generator, planes, front = _setup()
+    middle = (0.0, 0.0, 0.0)
+    labels = [orbit_label(yaw, 0.0, pivot=middle) for yaw in (-0.7, 0.0, 0.7)]
+    held = []
+    for guard in (front, _guard(generator, planes, labels)):
+        shell = (guard.points.norm(dim=1) - 0.3).abs() < 0.02
+        x, y, z = guard.points[shell].T
+        angle = torch.atan2(x.abs(), z)[y.abs() < 0.1]
+        held.append(((angle - 1.9).abs() < 0.15).sum())
+        assert (angle > 2.6).sum() > 100
+    assert held[0] > 100
+    assert held[1] < held[0] / 10
 
 
 def test_nothing_strays_from_itself_and_another_tint_does():

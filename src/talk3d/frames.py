@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from talk3d.camera import mean_label
 from talk3d.dataset import Subject
 from talk3d.face import LEFT_EYE, RIGHT_EYE
 from talk3d.face_depth import FaceDepth
@@ -141,9 +140,21 @@ class FrameStore:
         weights = torch.from_numpy(self._subject.arrays["expression"][self.frames])
         return self._face[self.frames], weights.float()
 
-    def mean_camera(self) -> Float[Tensor, "25"]:
-        """Return the mean of the cameras, its rotation made orthogonal again."""
-        return mean_label(torch.from_numpy(self._subject.arrays["camera"][self.frames]))
+    def views(self) -> tuple[Float[Tensor, "views 25"], Float[Tensor, "views 4 4"]]:
+        """Return cameras and neck motions that span from where the person is seen.
+
+        Those at even quantiles of yaw and of pitch; one in fifty of either side is left
+        out, as what so few frames show is hardly learned from them.
+        """
+        arrays = self._subject.arrays
+        camera = torch.from_numpy(arrays["camera"][self.frames])
+        neck = torch.from_numpy(arrays["neck"][self.frames])
+        x, y, z = camera[:, :16].unflatten(1, (4, 4))[:, :3, 3].unbind(1)
+        rows = []
+        for angle, count in ((torch.atan2(x, z), 5), (torch.atan2(y, z), 3)):
+            ranks = torch.linspace(0.02, 0.98, count) * (len(angle) - 1)
+            rows += angle.argsort()[ranks.round().long()].tolist()
+        return camera[rows], neck[rows]
 
 
 def driving_signals(

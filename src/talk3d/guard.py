@@ -1,22 +1,24 @@
 """The guard of the unseen sides: what the recording does not show stays as it was.
 
-Comes in: tri-planes before they are fitted to pictures, and the camera the pictures are
-taken with. Goes out: points that this camera does not see, on the surface of the other
-sides and behind, with their opacity and colour; and a loss that holds other planes to
-them. Planes are shared by all points that project to a texel, so what is painted on
-the face would otherwise show on the ear. What the prior got wrong in sight, such as
-the tone of hair or cloth, is mended out of sight, too, by what is near and looks alike.
+Comes in: tri-planes before they are fitted to pictures, and cameras the pictures are
+taken with. Goes out: points that none of these cameras sees, on the surface of the
+other sides and behind, with their opacity and colour; and a loss that holds other
+planes to them. Planes are shared by all points that project to a texel, so what is
+painted on the face would otherwise show on the ear. What the prior got wrong in sight,
+such as the tone of hair or cloth, is mended out of sight, too, by what is near and
+looks alike.
 """
 
 import math
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from talk3d.camera import camera_rays, orbit_label, project
 from talk3d.eg3d.generator import Generator
+from talk3d.neck import posed_points
 
 __all__ = ["GUARD_POINTS", "Guard"]
 
@@ -51,7 +53,8 @@ class Guard:
         cls,
         generator: Generator,
         planes: Float[Tensor, "1 3 c height width"],
-        label: Float[Tensor, "25"],
+        cameras: Float[Tensor, "views 25"],
+        necks: Float[Tensor, "views 4 4"],
         *,
         chance: torch.Generator,
     ) -> "Guard":
@@ -60,7 +63,8 @@ class Guard:
         Args:
             generator: decodes the planes.
             planes: what to hold to.
-            label: the camera of the recording (its mean).
+            cameras: from where the recording shows the person.
+            necks: how the head stands against the torso then, see ``talk3d.neck``.
             chance: places the points.
         """
         surfaces = [
@@ -73,16 +77,8 @@ class Guard:
         even = torch.rand(_EVEN, 3, generator=chance) - 0.5
         points = torch.cat([surface + shift, even])
         points = points[points.abs().amax(-1) < 0.5]
-        front = generator.render(
-            planes, label[None], generator.sampling(), size=2 * _SIDE
-        )
-        place, distance = project(points[None], label[None])
-        pixel = (place[0] * 2 * _SIDE).long().clamp(0, 2 * _SIDE - 1)
-        seen = front.depth[0, 0][pixel[:, 1], pixel[:, 0]]
-        solid = front.alpha[0, 0][pixel[:, 1], pixel[:, 0]] > 0.5
-        outside = ((place[0] < 0) | (place[0] > 1)).any(-1)
-        hidden = outside | (solid & (distance[0] > seen + _HIDDEN))
-        points = points[hidden]
+        for label, neck in zip(cameras.split(1), necks.split(1), strict=True):
+            points = points[_hidden(generator, planes, points, label, neck)]
         opacity, colour = _evaluate(generator, planes, points[None])
         return cls(points, opacity[0], colour[0])
 
@@ -139,6 +135,24 @@ def _evaluate(
     raw, features = generator.query(planes, points)
     opacity = 1 - torch.exp(-_THICKNESS * generator.density(raw))
     return opacity, features[..., :3]
+
+
+def _hidden(
+    generator: Generator,
+    planes: Tensor,
+    points: Float[Tensor, "n 3"],
+    label: Float[Tensor, "1 25"],
+    neck: Float[Tensor, "1 4 4"],
+) -> Bool[Tensor, " n"]:
+    """Tell which points (at rest) a camera does not see."""
+    side = 2 * _SIDE
+    view = generator.render(planes, label, generator.sampling(), neck=neck, size=side)
+    place, distance = project(posed_points(points[None], neck), label)
+    pixel = (place[0] * side).long().clamp(0, side - 1)
+    seen = view.depth[0, 0][pixel[:, 1], pixel[:, 0]]
+    solid = view.alpha[0, 0][pixel[:, 1], pixel[:, 0]] > 0.5
+    outside = ((place[0] < 0) | (place[0] > 1)).any(-1)
+    return outside | (solid & (distance[0] > seen + _HIDDEN))
 
 
 def _surface(generator: Generator, planes: Tensor, label: Tensor) -> Tensor:

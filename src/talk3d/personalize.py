@@ -334,13 +334,13 @@ def _strayed(run: _Run, config: PersonalizeConfig, chance: torch.Generator) -> T
 
 @torch.no_grad()
 def _guard(run: _Run, store: FrameStore) -> Guard:
-    """Return the guard of what the recording's mean camera does not see."""
+    """Return the guard of what no camera of the recording sees."""
     person = run.person
     nothing = torch.zeros_like(person.detail)
     inverted = Person(run.anchor, person.z, person.offset, nothing, person.drive)
     planes = inverted.planes(inverted.neutral())
     chance = torch.Generator().manual_seed(0)
-    guard = Guard.of(run.anchor, planes, store.mean_camera(), chance=chance)
+    guard = Guard.of(run.anchor, planes, *store.views(), chance=chance)
     return guard.recoloured(*colours_in_sight(run.anchor, planes, store))
 
 

@@ -204,7 +204,7 @@ def _start(
     guard = Guard.of(
         generator,
         identity,
-        store.mean_camera(),
+        *store.views(),
         chance=torch.Generator().manual_seed(config.seed),
     )
     drawing = [*generator.decoder.parameters()]
