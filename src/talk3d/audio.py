@@ -24,7 +24,7 @@ from av.error import FFmpegError
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from talk3d.containers import pictures_start
+from talk3d.containers import mono, pictures_start
 
 __all__ = [
     "FRAME_RATE",
@@ -276,7 +276,7 @@ def load_audio(path: Path) -> Float[Tensor, " samples"]:
         )
     if not channels.any():
         _LOG.warning("%s is silent from beginning to end", path)
-    wave = _mono(channels)
+    wave = mono(channels)
     shift = round(delay * SAMPLE_RATE)
     wave = np.pad(wave, (shift, 0)) if shift > 0 else wave[-shift:]
     return torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))
@@ -302,15 +302,6 @@ def _decode(path: Path) -> tuple[Float[np.ndarray, "channels samples"] | None, f
         origin = pictures_start(container)
         delay = 0.0 if origin is None else start - origin
         return np.concatenate(parts, axis=1), delay
-
-
-def _mono(channels: Float[np.ndarray, "channels samples"]) -> Float[np.ndarray, " n"]:
-    """Return the mean channel, or the loudest where the mean loses most of it."""
-    mean = channels.mean(axis=0)
-    energies = np.square(channels, dtype=np.float64).mean(axis=1)
-    if np.square(mean, dtype=np.float64).mean() < 0.4 * energies.max():
-        return channels[energies.argmax()]
-    return mean
 
 
 def _blocks(

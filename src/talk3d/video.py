@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 from jaxtyping import Float, UInt8
 
 from talk3d.colour import HLG, PQ, FrameConverter
-from talk3d.containers import moving_pictures
+from talk3d.containers import mono, moving_pictures
 
 __all__ = ["VideoInfo", "copy_sound", "probe_video", "read_audio", "read_frames"]
 
@@ -265,6 +265,8 @@ def read_audio(
 ) -> Float[np.ndarray, " samples"]:
     """Read the sound as mono, time 0 being the first picture (if there are pictures).
 
+    The channels are averaged, or the loudest is taken, by the rule of `mono`.
+
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It has no sound, or the sound cannot be decoded.
@@ -281,18 +283,19 @@ def read_audio(
                 if reached is None:
                     first = reached = time or 0.0
                 elif time is not None and time - reached > _GAP:
-                    pieces.append(np.zeros(round((time - reached) * rate), np.float32))
+                    silence = (pieces[-1].shape[0], round((time - reached) * rate))
+                    pieces.append(np.zeros(silence, np.float32))
                     reached = time
                 reached += frame.samples / frame.sample_rate
                 frame.pts = None
-                pieces += [f.to_ndarray().mean(0) for f in resampler.resample(frame)]
+                pieces += [f.to_ndarray() for f in resampler.resample(frame)]
         except FFmpegError as error:
             if not pieces:
                 raise ValueError(
                     f"the sound of {path} cannot be decoded ({_reason(error)})"
                 ) from error
-        pieces += [f.to_ndarray().mean(0) for f in resampler.resample(None)]
-    wave = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+        pieces += [f.to_ndarray() for f in resampler.resample(None)]
+    wave = mono(np.concatenate(pieces, 1)) if pieces else np.zeros(0, np.float32)
     lead = round((first - origin - start) * rate)
     wave = np.pad(wave, (lead, 0)) if lead > 0 else wave[-lead:]
     if end is not None:
