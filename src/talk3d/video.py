@@ -23,14 +23,12 @@ from av.video.stream import VideoStream
 from jaxtyping import Float, UInt8
 
 from talk3d.colour import HLG, PQ, FrameConverter
-from talk3d.containers import mono, moving_pictures
+from talk3d.containers import mono, moving_pictures, sound_pieces
 
 __all__ = ["VideoInfo", "copy_sound", "probe_video", "read_audio", "read_frames"]
 
 _PICTURE_FORMATS = ("image2", "png_pipe", "jpeg_pipe", "gif", "webp_pipe", "bmp_pipe")
 _MIN_SECONDS, _MIN_SIDE = 1.0, 64
-_GAP = 0.03
-"""Seconds without sound that are filled with silence; less is rounding."""
 _TIE = 0.001
 """Seconds; a picture that begins in the very middle of a frame is shown in it."""
 
@@ -265,7 +263,8 @@ def read_audio(
 ) -> Float[np.ndarray, " samples"]:
     """Read the sound as mono, time 0 being the first picture (if there are pictures).
 
-    The channels are averaged, or the loudest is taken, by the rule of `mono`.
+    The channels are averaged, or the loudest is taken, by the rule of `mono`. Silence
+    stands where there is none or where it is damaged.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -274,28 +273,15 @@ def read_audio(
     origin = _picture_start(path)
     with _open(path) as container:
         stream = _sound_stream(container, path)
-        resampler = av.AudioResampler(format="fltp", rate=rate)
-        pieces: list[np.ndarray] = []
-        first, reached = 0.0, None
         try:
-            for frame in container.decode(stream):
-                time = reached if frame.time is None else frame.time
-                if reached is None:
-                    first = reached = time or 0.0
-                elif time is not None and time - reached > _GAP:
-                    silence = (pieces[-1].shape[0], round((time - reached) * rate))
-                    pieces.append(np.zeros(silence, np.float32))
-                    reached = time
-                reached += frame.samples / frame.sample_rate
-                frame.pts = None
-                pieces += [f.to_ndarray() for f in resampler.resample(frame)]
+            pieces = list(sound_pieces(container, stream, rate=rate))
         except FFmpegError as error:
-            if not pieces:
-                raise ValueError(
-                    f"the sound of {path} cannot be decoded ({_reason(error)})"
-                ) from error
-        pieces += [f.to_ndarray() for f in resampler.resample(None)]
-    wave = mono(np.concatenate(pieces, 1)) if pieces else np.zeros(0, np.float32)
+            raise ValueError(
+                f"the sound of {path} cannot be decoded ({_reason(error)})"
+            ) from error
+    first = pieces[0][0] if pieces else 0.0
+    waves = [samples for _, samples in pieces]
+    wave = mono(np.concatenate(waves, 1)) if waves else np.zeros(0, np.float32)
     lead = round((first - origin - start) * rate)
     wave = np.pad(wave, (lead, 0)) if lead > 0 else wave[-lead:]
     if end is not None:

@@ -1,0 +1,128 @@
+"""Damaged and uneven files: what is whole is read, and it keeps its place."""
+
+from collections.abc import Container
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from talk3d.audio import SAMPLE_RATE, load_audio
+from talk3d.movie import write_movie
+from talk3d.video import read_audio
+
+RATE = 48_000
+BEEP = 3.0
+BLOCK = 1024
+"""Samples of an AAC packet."""
+
+
+def beep(path: Path, *, codec: str = "aac", layout: str = "mono") -> Path:
+    """Write four seconds of a faint hum with a beep at 3 s."""
+    time = np.arange(4 * RATE) / RATE
+    wave = 0.02 * np.sin(2 * np.pi * 100 * time)
+    wave += 0.5 * np.sin(2 * np.pi * 1000 * time) * (np.abs(time - BEEP - 0.1) < 0.1)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=RATE, layout=layout)
+        for at in range(0, len(wave), BLOCK):
+            part = wave[at : at + BLOCK].astype(np.float32)
+            rows = np.stack([part] * (2 if layout == "stereo" else 1))
+            frame = av.AudioFrame.from_ndarray(rows, "fltp", layout)
+            frame.sample_rate, frame.pts = RATE, at
+            frame.time_base = Fraction(1, RATE)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def damaged(path: Path, kind: str, which: Container[int]) -> Path:
+    """Copy a file and overwrite the given packets of its sound or its pictures."""
+    copy = path.with_stem("damaged")
+    with av.open(str(path)) as source, av.open(str(copy), "w") as target:
+        streams = {s.index: target.add_stream_from_template(s) for s in source.streams}
+        count = 0
+        for packet in source.demux():
+            if packet.dts is None:
+                continue
+            sent = packet
+            if packet.stream.type == kind:
+                if count in which:
+                    sent = av.Packet(b"\x7f" * packet.size)
+                    for name in ("pts", "dts", "duration", "time_base"):
+                        setattr(sent, name, getattr(packet, name))
+                count += 1
+            sent.stream = streams[packet.stream.index]
+            target.mux(sent)
+    return copy
+
+
+def onset(wave: np.ndarray) -> float:
+    return int(np.argmax(np.abs(wave) > 0.25)) / SAMPLE_RATE
+
+
+@pytest.mark.parametrize("read", [read_audio, load_audio])
+@pytest.mark.parametrize("lost", [{60}, {60, 61, 62, 100}])
+def test_damaged_sound_is_silent_and_the_rest_keeps_its_place(
+    tmp_path, caplog, read, lost
+):
+    whole = beep(tmp_path / "a.m4a")
+    expected = np.asarray(read(whole))
+    wave = np.asarray(read(damaged(whole, "audio", lost)))
+    # Four samples: rounding of the gap and of the resampler.
+    assert len(wave) == pytest.approx(len(expected), abs=4)
+    assert onset(wave) == pytest.approx(onset(expected), abs=4 / SAMPLE_RATE)
+    # The first packet only prepares the decoder: packet 60 is the 60th that sounds.
+    hole = round((59 * BLOCK / RATE + 0.005) * SAMPLE_RATE)
+    assert np.abs(wave[hole : hole + 64]).max() < 0.01
+    assert f"{len(lost)} damaged packets of sound are left out" in caplog.text
+
+
+def test_sound_of_which_nothing_is_whole_is_refused(tmp_path):
+    path = damaged(beep(tmp_path / "a.m4a"), "audio", range(1000))
+    with pytest.raises(ValueError, match="cannot be decoded"):
+        read_audio(path)
+    with pytest.raises(ValueError, match="cannot be read as sound"):
+        load_audio(path)
+
+
+def test_damaged_sound_stays_in_time_with_the_movie(tmp_path):
+    path = damaged(beep(tmp_path / "a.m4a"), "audio", {60, 61, 62})
+    pictures = [np.full((64, 64, 3), 90, np.uint8)] * 100
+    write_movie(tmp_path / "x.mp4", pictures, fps=25.0, sound=path)
+    # AAC spreads an onset over at most one block.
+    place = onset(load_audio(tmp_path / "x.mp4").numpy())
+    assert place == pytest.approx(BEEP, abs=BLOCK / RATE)
+
+
+def test_a_gap_in_unsigned_sound_is_silent(tmp_path):
+    path = tmp_path / "a.mkv"
+    tone = 60 * np.sin(2 * np.pi * 440 * np.arange(4000) / 8000)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_u8", rate=8000, layout="mono")
+        for begin in (0, 16_000):
+            part = (128 + tone).astype(np.uint8)[None]
+            frame = av.AudioFrame.from_ndarray(part, "u8", "mono")
+            frame.sample_rate, frame.pts = 8000, begin
+            frame.time_base = Fraction(1, 8000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    wave = np.abs(load_audio(path).numpy())
+    assert len(wave) == pytest.approx(2.5 * SAMPLE_RATE, abs=100)
+    # One step of eight bits.
+    assert wave[9000:31_000].max() < 1 / 127
+    assert wave[33_000:39_000].max() > 0.3
+
+
+def test_sound_that_changes_its_channels_is_read_to_the_end(tmp_path):
+    parts = [
+        beep(tmp_path / f"{layout}.mp3", codec="libmp3lame", layout=layout).read_bytes()
+        for layout in ("mono", "stereo")
+    ]
+    path = tmp_path / "both.mp3"
+    path.write_bytes(b"".join(parts))
+    wave = np.abs(load_audio(path).numpy())
+    # MP3 pads each part by up to two packets of 1152 samples.
+    assert len(wave) / SAMPLE_RATE == pytest.approx(8.0, abs=4 * 1152 / RATE)
+    later = wave[5 * SAMPLE_RATE :]
+    assert onset(later) == pytest.approx(2.0, abs=4 * 1152 / RATE)
