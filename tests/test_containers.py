@@ -10,7 +10,7 @@ import pytest
 
 from talk3d.audio import SAMPLE_RATE, load_audio
 from talk3d.movie import write_movie
-from talk3d.video import read_audio
+from talk3d.video import probe_video, read_audio, read_frames
 
 RATE = 48_000
 BEEP = 3.0
@@ -55,6 +55,28 @@ def damaged(path: Path, kind: str, which: Container[int]) -> Path:
             sent.stream = streams[packet.stream.index]
             target.mux(sent)
     return copy
+
+
+def levels(path: Path, **options: str) -> Path:
+    """Write 60 grey pictures at 25 a second, each three levels brighter."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(
+            "libx264", rate=25, options=options | {"crf": "8"}
+        )
+        stream.width = stream.height = 96
+        stream.pix_fmt = "yuv420p"
+        for index in range(60):
+            grey = np.full((96, 96, 3), 60 + 3 * index, np.uint8)
+            frame = av.VideoFrame.from_ndarray(grey)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def shown(path: Path) -> np.ndarray:
+    """Return which of the `levels` each picture shows."""
+    means = [frame.mean() for frame in read_frames(path)]
+    return ((np.array(means) - 60) / 3).round().astype(int)
 
 
 def onset(wave: np.ndarray) -> float:
@@ -126,3 +148,26 @@ def test_sound_that_changes_its_channels_is_read_to_the_end(tmp_path):
     assert len(wave) / SAMPLE_RATE == pytest.approx(8.0, abs=4 * 1152 / RATE)
     later = wave[5 * SAMPLE_RATE :]
     assert onset(later) == pytest.approx(2.0, abs=4 * 1152 / RATE)
+
+
+def test_for_damaged_pictures_the_one_before_stays(tmp_path, caplog):
+    path = damaged(levels(tmp_path / "a.mp4", g="1"), "video", {20, 31, 32})
+    expected = np.arange(60)
+    expected[[20, 31, 32]] = 19, 30, 30
+    assert shown(path).tolist() == expected.tolist()
+    assert "3 damaged packets of pictures are left out" in caplog.text
+
+
+def test_pictures_go_on_after_damage_between_key_pictures(tmp_path):
+    # A picture leans on those since the last key picture, every 15th.
+    path = damaged(levels(tmp_path / "a.mp4", g="15"), "video", {20})
+    found = shown(path)
+    assert len(found) == 60
+    assert found[:15].tolist() == list(range(15))
+    assert found[30:].tolist() == list(range(30, 60))
+
+
+def test_a_damaged_first_picture_is_passed_over(tmp_path):
+    path = damaged(levels(tmp_path / "a.mp4", g="1"), "video", {0})
+    assert probe_video(path).width == 96
+    assert shown(path).tolist() == list(range(1, 60))

@@ -7,6 +7,7 @@ place: where none can be decoded there is silence. Times are seconds of the cont
 import logging
 from collections.abc import Iterator
 from itertools import chain, groupby
+from typing import Any
 
 import av
 import numpy as np
@@ -18,7 +19,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 from jaxtyping import Float
 
-__all__ = ["mono", "moving_pictures", "pictures_start", "sound_pieces"]
+__all__ = ["decoded", "mono", "moving_pictures", "pictures_start", "sound_pieces"]
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +54,48 @@ def mono(channels: Float[np.ndarray, "channels samples"]) -> Float[np.ndarray, "
     if np.vdot(mean, mean) < _LOST * max(energies):
         return channels[int(np.argmax(energies))]
     return mean
+
+
+def decoded(
+    container: InputContainer, stream: AudioStream | VideoStream
+) -> Iterator[list[Any]]:
+    """Yield the frames of each packet: none if it is damaged or more are awaited.
+
+    Args:
+        container: an open file.
+        stream: one of its tracks.
+
+    Raises:
+        FFmpegError: no packet could be decoded.
+    """
+    packets = container.demux(stream)
+    good, damaged = False, 0
+    failure: FFmpegError | None = None
+    while True:
+        frames: list[Any] = []
+        try:
+            packet = next(packets)
+        except StopIteration:
+            break
+        except FFmpegError as error:
+            failure = error
+            break
+        try:
+            frames = packet.decode()
+        except FFmpegError as error:
+            failure = error
+            damaged += 1
+        good = good or bool(frames)
+        yield frames
+    if failure is not None and not good:
+        raise failure
+    if damaged:
+        _log.warning(
+            "%s: %d damaged packets of %s are left out",
+            container.name,
+            damaged,
+            "sound" if stream.type == "audio" else "pictures",
+        )
 
 
 def sound_pieces(
@@ -99,7 +142,7 @@ def _gapless(container: InputContainer, stream: AudioStream) -> Iterator[AudioFr
     """Decode a sound track and put silence where its time stamps leave a gap."""
     reached: float | None = None
     lost = False
-    for frames in _decoded(container, stream):
+    for frames in decoded(container, stream):
         lost = lost or not frames
         for frame in frames:
             time = frame.time
@@ -124,41 +167,3 @@ def _silence(like: AudioFrame, seconds: float) -> Iterator[AudioFrame]:
             plane.update(middle * plane.buffer_size)
         missing -= count
         yield frame
-
-
-def _decoded(
-    container: InputContainer, stream: AudioStream
-) -> Iterator[list[AudioFrame]]:
-    """Yield what each packet gives: nothing if it is damaged or more are awaited.
-
-    Raises:
-        FFmpegError: no packet could be decoded.
-    """
-    packets = container.demux(stream)
-    good, damaged = False, 0
-    failure: FFmpegError | None = None
-    while True:
-        frames: list[AudioFrame] = []
-        try:
-            packet = next(packets)
-        except StopIteration:
-            break
-        except FFmpegError as error:
-            failure = error
-            break
-        try:
-            frames = packet.decode()
-        except FFmpegError as error:
-            failure = error
-            damaged += 1
-        good = good or bool(frames)
-        yield frames
-    if failure is not None and not good:
-        raise failure
-    if damaged:
-        _log.warning(
-            "%s: %d damaged packets of %s are left out",
-            container.name,
-            damaged,
-            "sound" if stream.type == "audio" else "pictures",
-        )

@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 from jaxtyping import Float, UInt8
 
 from talk3d.colour import HLG, PQ, FrameConverter
-from talk3d.containers import mono, moving_pictures, sound_pieces
+from talk3d.containers import decoded, mono, moving_pictures, sound_pieces
 
 __all__ = ["VideoInfo", "copy_sound", "probe_video", "read_audio", "read_frames"]
 
@@ -131,7 +131,7 @@ def _first_frame(
     container: InputContainer, stream: VideoStream, path: Path
 ) -> VideoFrame:
     try:
-        return next(container.decode(stream))
+        return next(_pictures(container, stream))
     except (StopIteration, FFmpegError) as error:
         raise ValueError(
             f"{path} holds no picture that can be decoded (damaged or cut off): record "
@@ -157,6 +157,8 @@ def read_frames(
     path: Path, *, fps: float = 25.0, start: float = 0.0, end: float | None = None
 ) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
     """Yield the pictures at a constant rate, one at a time.
+
+    For a damaged picture the one before it stays.
 
     Args:
         path: The video.
@@ -202,10 +204,10 @@ def _duration(frame: VideoFrame, stream: VideoStream) -> float:
 def _timed_frames(
     container: InputContainer, stream: VideoStream
 ) -> Iterator[tuple[VideoFrame, float]]:
-    """Yield decoded, deinterlaced frames with rising times; stop where data ends."""
+    """Yield the frames that can be decoded, deinterlaced, with rising times."""
     graph: av.filter.Graph | None = None
     latest = -np.inf
-    for frame in chain(_decoded(container, stream), [None]):
+    for frame in chain(_pictures(container, stream), [None]):
         if graph is None and frame is not None and frame.interlaced_frame:
             graph = _deinterlacer(stream, frame)
         if graph is not None:
@@ -219,16 +221,8 @@ def _timed_frames(
                 yield item, item.time
 
 
-def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    """Decode to the end, or to the first damage after a good start."""
-    good = 0
-    try:
-        for frame in container.decode(stream):
-            good += 1
-            yield frame
-    except FFmpegError:
-        if not good:
-            raise
+def _pictures(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    return chain.from_iterable(decoded(container, stream))
 
 
 def _deinterlacer(stream: VideoStream, frame: VideoFrame) -> av.filter.Graph:
@@ -296,7 +290,7 @@ def _picture_start(path: Path) -> float:
     with _open(path) as container:
         for stream in moving_pictures(container):
             with contextlib.suppress(FFmpegError, StopIteration):
-                return next(container.decode(stream)).time or 0.0
+                return next(_pictures(container, stream)).time or 0.0
     return 0.0
 
 
