@@ -138,8 +138,7 @@ def preprocess(
     """
     config = config or PreprocessConfig()
     info = check_video(video, start=config.start, end=config.end, silent=config.silent)
-    frames = FPS * (min(info.seconds, config.end or info.seconds) - config.start)
-    check_disk(out, frames=frames, size=config.size)
+    check_disk(out, frames=FPS * _asked(config, info), size=config.size)
     nets = FaceNets(model_files(config.models_dir, offline=config.offline))
     with clean_folder(out):
         _write_subject(video, out, config, info, nets, progress)
@@ -154,7 +153,7 @@ def _write_subject(
     progress: Callable[[str, float], None],
 ) -> None:
     digest = file_sha256(video)
-    recording = _first_pass(video, out, config, nets, digest, progress)
+    recording = _first_pass(video, out, config, info, nets, digest, progress)
     span = choose_span(recording, config.face)
     progress("camera", 0.0)
     shape = load_face_shape()
@@ -177,7 +176,7 @@ def _write_subject(
         progress("sound", 1.0)
         arrays = _arrays(span, track, crop, shape, torso)
         residual = landmark_residual(span.landmarks, track, shape)[span.valid]
-        report = _report(info, recording, span, crop, hearing)
+        report = _report(info, config, recording, span, crop, hearing)
         report["start_seconds"] = config.start + span.first / FPS
         report["numbers"] = _numbers(track, crop, info, residual)
         report["identity"] = track.identity.tolist()
@@ -194,6 +193,11 @@ def _write_subject(
         writer.finish(arrays, report)
 
 
+def _asked(config: PreprocessConfig, info: VideoInfo) -> float:
+    """Return how many seconds of the video are to be read."""
+    return min(info.seconds, config.end or info.seconds) - config.start
+
+
 def _frames(video: Path, config: PreprocessConfig) -> Iterator[np.ndarray]:
     return read_frames(video, fps=FPS, start=config.start, end=config.end)
 
@@ -202,6 +206,7 @@ def _first_pass(
     video: Path,
     out: Path,
     config: PreprocessConfig,
+    info: VideoInfo,
     nets: FaceNets,
     digest: str,
     progress: Callable[[str, float], None],
@@ -210,9 +215,7 @@ def _first_pass(
     kept = load_recording(out / _CACHE, key)
     if kept is not None:
         return kept
-    seconds = probe_video(video).seconds
-    end = seconds if config.end is None else min(config.end, seconds)
-    total = max(1.0, (end - config.start) * FPS)
+    total = max(1.0, FPS * _asked(config, info))
 
     def counted() -> Iterator[UInt8[np.ndarray, "height width 3"]]:
         for index, image in enumerate(_frames(video, config)):
@@ -343,12 +346,14 @@ def _arrays(
 
 def _report(
     info: VideoInfo,
+    config: PreprocessConfig,
     recording: Recording,
     span: Span,
     crop: Crop,
     hearing: Hearing | None,
 ) -> dict[str, Any]:
-    findings = inspect_picture(recording, span, crop, info) + inspect_sound(hearing)
+    findings = inspect_picture(recording, span, crop, info, _asked(config, info))
+    findings += inspect_sound(hearing)
     findings += [Finding("reading", "note", note + ".") for note in info.notes]
     seconds = (span.last - span.first) / FPS
     return {
