@@ -171,3 +171,23 @@ def test_a_damaged_first_picture_is_passed_over(tmp_path):
     path = damaged(levels(tmp_path / "a.mp4", g="1"), "video", {0})
     assert probe_video(path).width == 96
     assert shown(path).tolist() == list(range(1, 60))
+
+
+@pytest.mark.parametrize("late", [0.0, 3.0])
+def test_a_file_that_does_not_say_its_length_is_measured(tmp_path, late):
+    # As browsers record: the header is written before the end is known.
+    path = tmp_path / "a.webm"
+    with av.open(str(path), "w", options={"live": "1"}) as container:
+        stream = container.add_stream("libvpx", rate=25)
+        stream.width = stream.height = 96
+        stream.pix_fmt = "yuv420p"
+        for index in range(60):
+            frame = av.VideoFrame.from_ndarray(np.full((96, 96, 3), 90, np.uint8))
+            frame.pts, frame.time_base = index + round(25 * late), Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with av.open(str(path)) as container:
+        assert container.duration is None
+    # Time stamps are rounded to milliseconds.
+    assert probe_video(path).seconds == pytest.approx(2.4, abs=0.002)
+    assert len(list(read_frames(path))) == 60

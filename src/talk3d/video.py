@@ -108,9 +108,12 @@ def probe_video(path: Path) -> VideoInfo:
         first = _first_frame(container, stream, path)
         picture = FrameConverter(stream)(first)
         height, width = picture.shape[:2]
-        seconds = (container.duration or 0) / av.time_base
         if stream.duration is not None and stream.time_base is not None:
             seconds = float(stream.duration * stream.time_base)
+        elif container.duration is not None:
+            seconds = container.duration / av.time_base
+        else:
+            seconds = _measured(path)
         rate = float(stream.average_rate or stream.guessed_rate or 25)
         notes = _notes(stream, first)
         has_sound = bool(container.streams.audio)
@@ -125,6 +128,24 @@ def probe_video(path: Path) -> VideoInfo:
         )
     name = stream.codec_context.name
     return VideoInfo(width, height, rate, seconds, name, has_sound, notes)
+
+
+def _measured(path: Path) -> float:
+    """Return the seconds from the first to the end of the last picture.
+
+    For files that do not say how long they are, as browsers record them; a damaged one
+    counts to the damage.
+    """
+    times: list[float] = []
+    ends: list[float] = []
+    with _open(path) as container, contextlib.suppress(FFmpegError):
+        for packet in container.demux(_video_stream(container, path)):
+            if packet.pts is not None:
+                times.append(float(packet.pts * packet.time_base))
+                ends.append(
+                    times[-1] + float((packet.duration or 0) * packet.time_base)
+                )
+    return max(ends) - min(times) if times else 0.0
 
 
 def _first_frame(
