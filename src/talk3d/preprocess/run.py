@@ -69,7 +69,7 @@ from talk3d.video import VideoInfo, copy_sound, probe_video, read_audio, read_fr
 __all__ = ["PreprocessConfig", "preprocess"]
 
 VERSION = 4
-_CACHE_VERSION = 4
+_CACHE_VERSION = 5
 _SIZES = (64, 512)
 _CACHE = "landmarks.npz"
 _REFINEMENTS = 2
