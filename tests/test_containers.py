@@ -79,6 +79,32 @@ def shown(path: Path) -> np.ndarray:
     return ((np.array(means) - 60) / 3).round().astype(int)
 
 
+def resized(path: Path, *sizes: tuple[int, int]) -> Path:
+    """Write 30 pictures of each size: an upright bright rectangle on grey."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libvpx", rate=25, options={"crf": "4"})
+        stream.width, stream.height = sizes[0]
+        stream.pix_fmt = "yuv420p"
+        stream.bit_rate = 4_000_000
+        for number, (width, height) in enumerate(sizes):
+            encoder = stream.codec_context
+            if number:
+                encoder = av.CodecContext.create("libvpx", "w")
+                encoder.width, encoder.height = width, height
+                encoder.pix_fmt, encoder.framerate = "yuv420p", 25
+                encoder.time_base, encoder.bit_rate = Fraction(1, 25), 4_000_000
+            image = np.full((height, width, 3), 60, np.uint8)
+            image[height // 4 : height // 2, width // 4 : width // 2] = 220
+            for index in range(30):
+                frame = av.VideoFrame.from_ndarray(image)
+                frame.pts, frame.time_base = 30 * number + index, Fraction(1, 25)
+                packets = encoder.encode(frame)
+                for packet in packets if index < 29 else packets + encoder.encode():
+                    packet.stream = stream
+                    container.mux(packet)
+    return path
+
+
 def onset(wave: np.ndarray) -> float:
     return int(np.argmax(np.abs(wave) > 0.25)) / SAMPLE_RATE
 
@@ -191,3 +217,25 @@ def test_a_file_that_does_not_say_its_length_is_measured(tmp_path, late):
     # Time stamps are rounded to milliseconds.
     assert probe_video(path).seconds == pytest.approx(2.4, abs=0.002)
     assert len(list(read_frames(path))) == 60
+
+
+@pytest.mark.parametrize("later", [(256, 192), (64, 48)])
+def test_pictures_that_change_their_size_are_scaled_to_the_first(
+    tmp_path, caplog, later
+):
+    frames = list(read_frames(resized(tmp_path / "a.webm", (128, 96), later)))
+    assert len(frames) == 60
+    assert {frame.shape for frame in frames} == {(96, 128, 3)}
+    # What differs is the rim of the rectangle, and the coding.
+    assert np.abs(frames[50].astype(int) - frames[10]).mean() < 3
+    assert f"to {later[0]} x {later[1]}" in caplog.text
+
+
+def test_pictures_of_another_shape_are_not_stretched(tmp_path):
+    frames = list(read_frames(resized(tmp_path / "a.webm", (128, 96), (96, 128))))
+    assert {frame.shape for frame in frames} == {(96, 128, 3)}
+    lit = frames[50][..., 1] > 140
+    height, width = lit.any(1).sum(), lit.any(0).sum()
+    # A quarter of 96 x 128 pixels, shrunk by 3/4; a pixel of blur a side.
+    assert (width, height) == (pytest.approx(18, abs=2), pytest.approx(24, abs=2))
+    assert frames[50][:, :24].max() < 40

@@ -6,9 +6,10 @@ float32 in [-1, 1], mono; it is placed by its time stamps against the first pict
 """
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 
 import av
@@ -26,6 +27,8 @@ from talk3d.colour import HLG, PQ, FrameConverter
 from talk3d.containers import decoded, mono, moving_pictures, sound_pieces
 
 __all__ = ["VideoInfo", "copy_sound", "probe_video", "read_audio", "read_frames"]
+
+_log = logging.getLogger(__name__)
 
 _PICTURE_FORMATS = ("image2", "png_pipe", "jpeg_pipe", "gif", "webp_pipe", "bmp_pipe")
 _MIN_SECONDS, _MIN_SIDE = 1.0, 64
@@ -106,7 +109,7 @@ def probe_video(path: Path) -> VideoInfo:
     with _open(path) as container:
         stream = _video_stream(container, path)
         first = _first_frame(container, stream, path)
-        picture = FrameConverter(stream)(first)
+        picture = FrameConverter(stream, first)(first)
         height, width = picture.shape[:2]
         if stream.duration is not None and stream.time_base is not None:
             seconds = float(stream.duration * stream.time_base)
@@ -177,7 +180,7 @@ def _notes(stream: VideoStream, frame: VideoFrame) -> tuple[str, ...]:
 def read_frames(
     path: Path, *, fps: float = 25.0, start: float = 0.0, end: float | None = None
 ) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
-    """Yield the pictures at a constant rate, one at a time.
+    """Yield the pictures at a constant rate and of one size, one at a time.
 
     For a damaged picture the one before it stays.
 
@@ -193,16 +196,19 @@ def read_frames(
     """
     with _open(path) as container:
         stream = _video_stream(container, path)
-        convert = FrameConverter(stream)
-        origin: float | None = None
+        timed = _timed_frames(container, stream)
+        first = next(timed, None)
+        if first is None:
+            return
+        held, origin = first
+        convert = FrameConverter(stream, held)
+        last = _duration(held, stream)
         shown: UInt8[np.ndarray, "height width 3"] | None = None
         count = 0
         limit = np.inf if end is None else end
-        held: VideoFrame | None = None
-        for frame, time in _timed_frames(container, stream):
-            origin = time if origin is None else origin
+        for frame, time in timed:
             due = time - origin - start
-            while held is not None and (count + 0.5) / fps + _TIE < due:
+            while (count + 0.5) / fps + _TIE < due:
                 if start + (count + 0.5) / fps > limit:
                     return
                 shown = convert(held) if shown is None else shown
@@ -210,7 +216,7 @@ def read_frames(
                 count += 1
             held, shown = frame, None
             last = time - origin + _duration(frame, stream)
-        while held is not None and (count + 0.5) / fps <= min(last, limit) - start:
+        while (count + 0.5) / fps <= min(last, limit) - start:
             shown = convert(held) if shown is None else shown
             yield shown
             count += 1
@@ -226,20 +232,33 @@ def _timed_frames(
     container: InputContainer, stream: VideoStream
 ) -> Iterator[tuple[VideoFrame, float]]:
     """Yield the frames that can be decoded, deinterlaced, with rising times."""
-    graph: av.filter.Graph | None = None
     latest = -np.inf
-    for frame in chain(_pictures(container, stream), [None]):
+    for number, (size, run) in enumerate(groupby(_pictures(container, stream), _size)):
+        if number:
+            _log.warning(
+                "%s changes its picture size to %d x %d", container.name, *size
+            )
+        for item in _even(stream, run):
+            if item.time is not None and item.time > latest:
+                latest = item.time
+                yield item, item.time
+
+
+def _size(frame: VideoFrame) -> tuple[int, int]:
+    return frame.width, frame.height
+
+
+def _even(stream: VideoStream, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+    """Deinterlace, from the first interlaced frame on, frames of one size."""
+    graph: av.filter.Graph | None = None
+    for frame in chain(frames, [None]):
         if graph is None and frame is not None and frame.interlaced_frame:
             graph = _deinterlacer(stream, frame)
         if graph is not None:
             graph.push(frame)
-            ready = _pulled(graph)
-        else:
-            ready = [] if frame is None else [frame]
-        for item in ready:
-            if item.time is not None and item.time > latest:
-                latest = item.time
-                yield item, item.time
+            yield from _pulled(graph)
+        elif frame is not None:
+            yield frame
 
 
 def _pictures(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
