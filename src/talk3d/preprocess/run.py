@@ -49,7 +49,7 @@ from talk3d.preprocess.matte import (
 )
 from talk3d.preprocess.pose import (
     HeadTrack,
-    landmark_residual,
+    landmark_error,
     refit_expression,
     solve_track,
 )
@@ -175,10 +175,10 @@ def _write_subject(
         hearing = _sound(video, out, config, span, writer)
         progress("sound", 1.0)
         arrays = _arrays(span, track, crop, shape, torso)
-        residual = landmark_residual(span.landmarks, track, shape)[span.valid]
+        error = landmark_error(span.landmarks, span.valid, track, shape)
         report = _report(info, config, recording, span, crop, hearing)
         report["start_seconds"] = config.start + span.first / FPS
-        report["numbers"] = _numbers(track, crop, info, residual)
+        report["numbers"] = _numbers(track, crop, info, error)
         report["identity"] = track.identity.tolist()
         page = html_page(
             video.name,
@@ -371,13 +371,11 @@ def _numbers(
     track: HeadTrack,
     crop: Crop,
     info: VideoInfo,
-    residual: Float[np.ndarray, "frames 478 2"],
+    error: tuple[float, float],
 ) -> dict[str, Any]:
     labels = torch.from_numpy(camera_labels(track, crop))
     yaw, pitch = (np.degrees(angle.numpy()) for angle in yaw_pitch(labels))
-    rms = float(np.sqrt((residual**2).sum(-1).mean())) * crop.scale
-    steady = residual - residual.mean(0)
-    varying = float(np.sqrt((steady**2).sum(-1).mean())) * crop.scale
+    rms, varying = (part * crop.scale for part in error)
     return {
         "source": f"{info.width} x {info.height}, {info.rate:.2f} fps, {info.codec}",
         "crop_side": round(crop.side, 1),
