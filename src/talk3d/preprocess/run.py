@@ -18,7 +18,7 @@ from jaxtyping import Float, UInt8
 
 from talk3d.camera import yaw_pitch
 from talk3d.checkpoint import file_sha256, write_atomically
-from talk3d.dataset import AUDIO_RATE, Subject, SubjectWriter
+from talk3d.dataset import AUDIO_RATE, Subject, SubjectWriter, train_length
 from talk3d.face import FaceNets, FaceShape, load_face_shape
 from talk3d.face_models import model_files
 from talk3d.preprocess.checks import (
@@ -239,7 +239,8 @@ def _second_pass(
     nets, writer, watch = tools
     count = span.last - span.first
     points = to_crop(span.landmarks, crop)
-    plate = PlateMaker(count)
+    train = train_length(count)
+    plate = PlateMaker(train)
     waiting: list[np.ndarray] = []
     examples: list[np.ndarray] = []
     shown = set(np.linspace(0, count - 1, _EXAMPLES).astype(int).tolist())
@@ -256,7 +257,8 @@ def _second_pass(
     for index, mask in enumerate(calm_masks(masks())):
         picture = waiting.pop(0)
         matte = finish_matte(mask, picture, points[index])
-        plate.add(index, picture, matte)
+        if index < train:
+            plate.add(index, picture, matte)
         writer.add_frame(index, picture, matte)
         if index in shown:
             examples.append(_example(picture, matte, points[index]))
