@@ -281,6 +281,13 @@ def test_gaps_in_the_sound_stay_gaps(tmp_path):
     assert wave[34_000:40_000].max() > 0.2
 
 
+def test_stereo_in_opposite_phase_is_not_lost(tmp_path):
+    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(32_000) / 16_000)
+    soundfile.write(tmp_path / "a.wav", np.stack([tone, -tone], 1), 16_000)
+    # 16-bit steps are 3e-5.
+    np.testing.assert_allclose(read_audio(tmp_path / "a.wav"), tone, atol=1e-4)
+
+
 def test_sound_of_asked_length(tmp_path):
     path = with_sound(tmp_path / "a.mov", 1.0)
     assert len(read_audio(path, start=0.5, end=9.5)) == 9 * 16_000

@@ -24,7 +24,7 @@ from av.error import FFmpegError
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from talk3d.containers import pictures_start
+from talk3d.containers import mono, pictures_start, sound_pieces
 
 __all__ = [
     "FRAME_RATE",
@@ -250,7 +250,8 @@ def load_audio(path: Path) -> Float[Tensor, " samples"]:
 
     Time 0 is the first picture of a video, and the first sample of a sound file. The
     channels are averaged, unless that loses most of the sound (one channel silent, or
-    two in opposite phase): then the loudest channel is taken.
+    two in opposite phase): then the loudest channel is taken. Silence stands where the
+    sound has gaps or is damaged.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -276,7 +277,7 @@ def load_audio(path: Path) -> Float[Tensor, " samples"]:
         )
     if not channels.any():
         _LOG.warning("%s is silent from beginning to end", path)
-    wave = _mono(channels)
+    wave = mono(channels)
     shift = round(delay * SAMPLE_RATE)
     wave = np.pad(wave, (shift, 0)) if shift > 0 else wave[-shift:]
     return torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))
@@ -288,29 +289,12 @@ def _decode(path: Path) -> tuple[Float[np.ndarray, "channels samples"] | None, f
         if not container.streams.audio:
             return None, 0.0
         sound = container.streams.audio[0]
-        resampler = av.AudioResampler(format="fltp", rate=SAMPLE_RATE)
-        parts: list[np.ndarray] = []
-        start: float | None = None
-        for frame in container.decode(sound):
-            if start is None:
-                start = frame.time or 0.0
-            frame.pts = None
-            parts += [piece.to_ndarray() for piece in resampler.resample(frame)]
-        if start is None:
+        pieces = list(sound_pieces(container, sound, rate=SAMPLE_RATE))
+        if not pieces:
             return None, 0.0
-        parts += [piece.to_ndarray() for piece in resampler.resample(None)]
         origin = pictures_start(container)
-        delay = 0.0 if origin is None else start - origin
-        return np.concatenate(parts, axis=1), delay
-
-
-def _mono(channels: Float[np.ndarray, "channels samples"]) -> Float[np.ndarray, " n"]:
-    """Return the mean channel, or the loudest where the mean loses most of it."""
-    mean = channels.mean(axis=0)
-    energies = np.square(channels, dtype=np.float64).mean(axis=1)
-    if np.square(mean, dtype=np.float64).mean() < 0.4 * energies.max():
-        return channels[energies.argmax()]
-    return mean
+        delay = 0.0 if origin is None else pieces[0][0] - origin
+        return np.concatenate([samples for _, samples in pieces], axis=1), delay
 
 
 def _blocks(

@@ -1,7 +1,7 @@
-"""Colours of decoded video frames: any transfer curve and matrix to 8-bit sRGB.
+"""Decoded video frames as pictures: any transfer curve, matrix and size to 8-bit sRGB.
 
-In: frames as PyAV decodes them. Out: upright RGB uint8, sRGB, square pixels. High
-dynamic range (PQ, HLG) is mapped to the ordinary one.
+In: frames as PyAV decodes them. Out: upright RGB uint8, sRGB, square pixels, all of one
+size. High dynamic range (PQ, HLG) is mapped to the ordinary one.
 """
 
 from fractions import Fraction
@@ -12,20 +12,34 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from jaxtyping import Float, UInt8
 
-__all__ = ["HLG", "PQ", "FrameConverter"]
+__all__ = ["HLG", "PQ", "FrameConverter", "scaled"]
+
+_Picture = UInt8[np.ndarray, "height width 3"]
 
 _BT601, _BT709, _BT2020 = 5, 1, 9
 PQ, HLG = 16, 18
 """Codes of the transfer curves of high dynamic range (ITU-T H.273)."""
+_SAME_SHAPE = 0.02
+"""Difference of aspect that is rounding."""
 
 
 class FrameConverter:
-    """Turns decoded frames into upright sRGB arrays with square pixels."""
+    """Turns decoded frames into upright sRGB arrays with square pixels.
 
-    def __init__(self, stream: VideoStream) -> None:
+    Where the size changes within a video, pictures are scaled to the size of the first;
+    one of another shape is scaled to lie within it, on black.
+    """
+
+    def __init__(self, stream: VideoStream, first: VideoFrame) -> None:
         self._aspect = stream.sample_aspect_ratio or Fraction(1)
+        width, height = self._square_width(first.width), first.height
+        turned = round(first.rotation / 90) % 2
+        self._size = (height, width) if turned else (width, height)
 
-    def __call__(self, frame: VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
+    def _square_width(self, width: int) -> int:
+        return round(width * self._aspect) if self._aspect > 0 else width
+
+    def __call__(self, frame: VideoFrame) -> _Picture:
         """Return one frame."""
         if frame.color_trc in (PQ, HLG):
             picture = _standard_range(frame)
@@ -34,11 +48,40 @@ class FrameConverter:
             if space not in (_BT601, 6, 4, 7, _BT709, _BT2020):
                 space = _BT709 if frame.height >= 720 else _BT601
             picture = frame.to_ndarray(format="rgb24", src_colorspace=space)
-        if self._aspect != 1 and self._aspect > 0:
-            width = round(picture.shape[1] * self._aspect)
-            picture = cv2.resize(picture, (width, picture.shape[0]))
+        width = self._square_width(frame.width)
+        if width != frame.width:
+            picture = cv2.resize(picture, (width, frame.height))
         turns = round(frame.rotation / 90) % 4
-        return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+        picture = np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
+        return _within(picture, self._size)
+
+
+def scaled(
+    picture: _Picture, size: tuple[int, int]
+) -> UInt8[np.ndarray, "rows columns 3"]:
+    """Scale to a width and height: averaging when it shrinks, cubic when it grows."""
+    if (picture.shape[1], picture.shape[0]) == size:
+        return picture
+    shrinks = picture.shape[1] > size[0]
+    return cv2.resize(
+        picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    )
+
+
+def _within(
+    picture: _Picture, size: tuple[int, int]
+) -> UInt8[np.ndarray, "rows columns 3"]:
+    """Scale a picture into a width and height; what it does not fill is black."""
+    height, width = picture.shape[:2]
+    across, down = size[0] / width, size[1] / height
+    if abs(across / down - 1) <= _SAME_SHAPE:
+        return scaled(picture, size)
+    scale = min(across, down)
+    inner = scaled(picture, (round(width * scale), round(height * scale)))
+    whole = np.zeros((size[1], size[0], 3), np.uint8)
+    top, left = (size[1] - inner.shape[0]) // 2, (size[0] - inner.shape[1]) // 2
+    whole[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+    return whole
 
 
 def _standard_range(frame: VideoFrame) -> UInt8[np.ndarray, "height width 3"]:

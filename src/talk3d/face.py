@@ -11,6 +11,7 @@ then four rim points), 473..477 that of the left eye. Left is always the subject
 
 import json
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -69,6 +70,8 @@ _EYE_LINE = (33, 263)
 _MESH_SIZE, _IRIS_SIZE, _DETECTOR_SIZE, _MASK_SIZE = 192, 64, 128, 256
 _MESH_MARGIN, _IRIS_MARGIN = 1.5, 2.3
 _SURE = 0.5
+_SHRINKS, _FINEST = 1.5, 12
+"""Source pixels a bilinear sample stands for, and most samples a pixel and side."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ class Roi:
 
 def _cut(image: _Image, roi: Roi, size: int) -> Float[np.ndarray, "size size 3"]:
     """Resample a region to ``size`` pixels, values 0..255, averaging when shrinking."""
-    over = 2 if roi.size > 1.5 * size else 1
+    over = min(max(1, math.ceil(roi.size / (_SHRINKS * size))), _FINEST)
     matrix = roi.to_image(size * over)
     # Positions count from pixel edges; OpenCV counts from the first pixel's centre.
     matrix[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5

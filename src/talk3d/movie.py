@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from jaxtyping import Float, UInt8
 
 from talk3d.checkpoint import write_atomically
-from talk3d.containers import pictures_start
+from talk3d.containers import pictures_start, sound_pieces
 
 __all__ = ["write_alpha_movie", "write_movie"]
 
@@ -152,8 +152,7 @@ class _Sound:
         layout = "mono" if stream.channels == 1 else "stereo"
         self._out = container.add_stream("aac", rate=rate, layout=layout)
         self._out.bit_rate = _SOUND_BITS
-        self._resampler = av.AudioResampler("fltp", layout, rate)
-        self._frames = self._source.decode(stream)
+        self._pieces = sound_pieces(self._source, stream, rate=rate, layout=layout)
         self._samples, self._rate = 0, rate
         self._layout = layout
         self._missing: int | None = None
@@ -161,20 +160,22 @@ class _Sound:
     def write_until(self, seconds: float) -> None:
         """Encode the sound up to a moment of the movie."""
         while self._samples < seconds * self._rate:
-            frame = next(self._frames, None)
-            if frame is None:
+            piece = next(self._pieces, None)
+            if piece is None:
                 return
+            begin, samples = piece
             if self._missing is None:
-                self._missing = self._begin(frame)
-            self._encode(self._resampler.resample(frame))
+                self._missing = self._begin(begin)
+            self._put(samples[:, self._missing :])
+            self._missing = max(0, self._missing - samples.shape[1])
 
-    def _begin(self, first: av.AudioFrame) -> int:
+    def _begin(self, first: float) -> int:
         """Write silence until the sound begins; return the samples to leave out.
 
         In a file with pictures the first of them is the beginning.
         """
         origin = pictures_start(self._source)
-        delay = 0.0 if origin is None else (first.time or 0.0) - origin
+        delay = 0.0 if origin is None else first - origin
         late = round(delay * self._rate)
         if late > 0:
             channels = 1 if self._layout == "mono" else 2
@@ -184,15 +185,8 @@ class _Sound:
 
     def close(self) -> None:
         """Write what is left in the encoder."""
-        self._encode(self._resampler.resample(None))
         self._container.mux(self._out.encode(None))
         self._source.close()
-
-    def _encode(self, frames: list[av.AudioFrame]) -> None:
-        for frame in frames:
-            samples = frame.to_ndarray()
-            self._put(samples[:, self._missing :])
-            self._missing = max(0, (self._missing or 0) - samples.shape[1])
 
     def _put(self, samples: Float[np.ndarray, "channels samples"]) -> None:
         if samples.shape[1] == 0:

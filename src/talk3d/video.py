@@ -6,9 +6,10 @@ float32 in [-1, 1], mono; it is placed by its time stamps against the first pict
 """
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 
 import av
@@ -23,14 +24,14 @@ from av.video.stream import VideoStream
 from jaxtyping import Float, UInt8
 
 from talk3d.colour import HLG, PQ, FrameConverter
-from talk3d.containers import moving_pictures
+from talk3d.containers import decoded, mono, moving_pictures, sound_pieces
 
 __all__ = ["VideoInfo", "copy_sound", "probe_video", "read_audio", "read_frames"]
 
+_log = logging.getLogger(__name__)
+
 _PICTURE_FORMATS = ("image2", "png_pipe", "jpeg_pipe", "gif", "webp_pipe", "bmp_pipe")
 _MIN_SECONDS, _MIN_SIDE = 1.0, 64
-_GAP = 0.03
-"""Seconds without sound that are filled with silence; less is rounding."""
 _TIE = 0.001
 """Seconds; a picture that begins in the very middle of a frame is shown in it."""
 
@@ -108,11 +109,14 @@ def probe_video(path: Path) -> VideoInfo:
     with _open(path) as container:
         stream = _video_stream(container, path)
         first = _first_frame(container, stream, path)
-        picture = FrameConverter(stream)(first)
+        picture = FrameConverter(stream, first)(first)
         height, width = picture.shape[:2]
-        seconds = (container.duration or 0) / av.time_base
         if stream.duration is not None and stream.time_base is not None:
             seconds = float(stream.duration * stream.time_base)
+        elif container.duration is not None:
+            seconds = container.duration / av.time_base
+        else:
+            seconds = _measured(path)
         rate = float(stream.average_rate or stream.guessed_rate or 25)
         notes = _notes(stream, first)
         has_sound = bool(container.streams.audio)
@@ -129,11 +133,29 @@ def probe_video(path: Path) -> VideoInfo:
     return VideoInfo(width, height, rate, seconds, name, has_sound, notes)
 
 
+def _measured(path: Path) -> float:
+    """Return the seconds from the first to the end of the last picture.
+
+    For files that do not say how long they are, as browsers record them; a damaged one
+    counts to the damage.
+    """
+    times: list[float] = []
+    ends: list[float] = []
+    with _open(path) as container, contextlib.suppress(FFmpegError):
+        for packet in container.demux(_video_stream(container, path)):
+            if packet.pts is not None:
+                times.append(float(packet.pts * packet.time_base))
+                ends.append(
+                    times[-1] + float((packet.duration or 0) * packet.time_base)
+                )
+    return max(ends) - min(times) if times else 0.0
+
+
 def _first_frame(
     container: InputContainer, stream: VideoStream, path: Path
 ) -> VideoFrame:
     try:
-        return next(container.decode(stream))
+        return next(_pictures(container, stream))
     except (StopIteration, FFmpegError) as error:
         raise ValueError(
             f"{path} holds no picture that can be decoded (damaged or cut off): record "
@@ -158,7 +180,9 @@ def _notes(stream: VideoStream, frame: VideoFrame) -> tuple[str, ...]:
 def read_frames(
     path: Path, *, fps: float = 25.0, start: float = 0.0, end: float | None = None
 ) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
-    """Yield the pictures at a constant rate, one at a time.
+    """Yield the pictures at a constant rate and of one size, one at a time.
+
+    For a damaged picture the one before it stays.
 
     Args:
         path: The video.
@@ -172,16 +196,19 @@ def read_frames(
     """
     with _open(path) as container:
         stream = _video_stream(container, path)
-        convert = FrameConverter(stream)
-        origin: float | None = None
+        timed = _timed_frames(container, stream)
+        first = next(timed, None)
+        if first is None:
+            return
+        held, origin = first
+        convert = FrameConverter(stream, held)
+        last = _duration(held, stream)
         shown: UInt8[np.ndarray, "height width 3"] | None = None
         count = 0
         limit = np.inf if end is None else end
-        held: VideoFrame | None = None
-        for frame, time in _timed_frames(container, stream):
-            origin = time if origin is None else origin
+        for frame, time in timed:
             due = time - origin - start
-            while held is not None and (count + 0.5) / fps + _TIE < due:
+            while (count + 0.5) / fps + _TIE < due:
                 if start + (count + 0.5) / fps > limit:
                     return
                 shown = convert(held) if shown is None else shown
@@ -189,7 +216,7 @@ def read_frames(
                 count += 1
             held, shown = frame, None
             last = time - origin + _duration(frame, stream)
-        while held is not None and (count + 0.5) / fps <= min(last, limit) - start:
+        while (count + 0.5) / fps <= min(last, limit) - start:
             shown = convert(held) if shown is None else shown
             yield shown
             count += 1
@@ -204,33 +231,38 @@ def _duration(frame: VideoFrame, stream: VideoStream) -> float:
 def _timed_frames(
     container: InputContainer, stream: VideoStream
 ) -> Iterator[tuple[VideoFrame, float]]:
-    """Yield decoded, deinterlaced frames with rising times; stop where data ends."""
-    graph: av.filter.Graph | None = None
+    """Yield the frames that can be decoded, deinterlaced, with rising times."""
     latest = -np.inf
-    for frame in chain(_decoded(container, stream), [None]):
-        if graph is None and frame is not None and frame.interlaced_frame:
-            graph = _deinterlacer(stream, frame)
-        if graph is not None:
-            graph.push(frame)
-            ready = _pulled(graph)
-        else:
-            ready = [] if frame is None else [frame]
-        for item in ready:
+    for number, (size, run) in enumerate(groupby(_pictures(container, stream), _size)):
+        if number:
+            _log.warning(
+                "%s changes its picture size to %d x %d", container.name, *size
+            )
+        for item in _even(stream, run):
             if item.time is not None and item.time > latest:
                 latest = item.time
                 yield item, item.time
 
 
-def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    """Decode to the end, or to the first damage after a good start."""
-    good = 0
-    try:
-        for frame in container.decode(stream):
-            good += 1
+def _size(frame: VideoFrame) -> tuple[int, int]:
+    return frame.width, frame.height
+
+
+def _even(stream: VideoStream, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+    """Deinterlace, from the first interlaced frame on, frames of one size."""
+    graph: av.filter.Graph | None = None
+    for frame in chain(frames, [None]):
+        if graph is None and frame is not None and frame.interlaced_frame:
+            graph = _deinterlacer(stream, frame)
+        if graph is not None:
+            graph.push(frame)
+            yield from _pulled(graph)
+        elif frame is not None:
             yield frame
-    except FFmpegError:
-        if not good:
-            raise
+
+
+def _pictures(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    return chain.from_iterable(decoded(container, stream))
 
 
 def _deinterlacer(stream: VideoStream, frame: VideoFrame) -> av.filter.Graph:
@@ -265,6 +297,9 @@ def read_audio(
 ) -> Float[np.ndarray, " samples"]:
     """Read the sound as mono, time 0 being the first picture (if there are pictures).
 
+    The channels are averaged, or the loudest is taken, by the rule of `mono`. Silence
+    stands where there is none or where it is damaged.
+
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It has no sound, or the sound cannot be decoded.
@@ -272,27 +307,15 @@ def read_audio(
     origin = _picture_start(path)
     with _open(path) as container:
         stream = _sound_stream(container, path)
-        resampler = av.AudioResampler(format="fltp", rate=rate)
-        pieces: list[np.ndarray] = []
-        first, reached = 0.0, None
         try:
-            for frame in container.decode(stream):
-                time = reached if frame.time is None else frame.time
-                if reached is None:
-                    first = reached = time or 0.0
-                elif time is not None and time - reached > _GAP:
-                    pieces.append(np.zeros(round((time - reached) * rate), np.float32))
-                    reached = time
-                reached += frame.samples / frame.sample_rate
-                frame.pts = None
-                pieces += [f.to_ndarray().mean(0) for f in resampler.resample(frame)]
+            pieces = list(sound_pieces(container, stream, rate=rate))
         except FFmpegError as error:
-            if not pieces:
-                raise ValueError(
-                    f"the sound of {path} cannot be decoded ({_reason(error)})"
-                ) from error
-        pieces += [f.to_ndarray().mean(0) for f in resampler.resample(None)]
-    wave = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+            raise ValueError(
+                f"the sound of {path} cannot be decoded ({_reason(error)})"
+            ) from error
+    first = pieces[0][0] if pieces else 0.0
+    waves = [samples for _, samples in pieces]
+    wave = mono(np.concatenate(waves, 1)) if waves else np.zeros(0, np.float32)
     lead = round((first - origin - start) * rate)
     wave = np.pad(wave, (lead, 0)) if lead > 0 else wave[-lead:]
     if end is not None:
@@ -307,7 +330,7 @@ def _picture_start(path: Path) -> float:
     with _open(path) as container:
         for stream in moving_pictures(container):
             with contextlib.suppress(FFmpegError, StopIteration):
-                return next(container.decode(stream)).time or 0.0
+                return next(_pictures(container, stream)).time or 0.0
     return 0.0
 
 

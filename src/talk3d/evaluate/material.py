@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from talk3d.colour import scaled
 from talk3d.dataset import AUDIO_RATE, Subject
 from talk3d.evaluate.align import Place
 from talk3d.video import read_audio, read_frames
@@ -29,7 +30,6 @@ __all__ = [
     "changes",
     "decode",
     "encode",
-    "fit",
     "open_truth",
     "placed",
     "sound_of",
@@ -183,18 +183,13 @@ def decode(path: Path, scratch: Path, *, fps: float) -> Clip:
 
     Raises:
         FileNotFoundError: There is no such video.
-        ValueError: It cannot be read, or its pictures change size.
+        ValueError: It cannot be read.
     """
     shape: tuple[int, ...] | None = None
     count = 0
     with scratch.open("wb") as raw:
         for frame in read_frames(path, fps=fps):
             shape = shape or frame.shape
-            if frame.shape != shape:
-                raise ValueError(
-                    f"{path} changes its picture size from {shape[1]} x {shape[0]} to "
-                    f"{frame.shape[1]} x {frame.shape[0]}; export it at one size."
-                )
             raw.write(frame.tobytes())
             count += 1
     if shape is None:
@@ -271,16 +266,6 @@ def sound_of(path: Path) -> Wave | None:
     return wave if np.abs(wave).max(initial=0.0) > 0 else None
 
 
-def fit(frame: Frame, size: tuple[int, int]) -> UInt8[np.ndarray, "high wide 3"]:
-    """Scale a frame to a size: averaging when it shrinks, cubic when it grows."""
-    if (frame.shape[1], frame.shape[0]) == size:
-        return frame
-    shrinks = frame.shape[1] > size[0]
-    return cv2.resize(
-        frame, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    )
-
-
 def placed(clip: Clip, place: Place, truth: Truth) -> Shots:
     """Return the clip's frame at each judged moment, in the truth's size.
 
@@ -297,7 +282,7 @@ def placed(clip: Clip, place: Place, truth: Truth) -> Shots:
         )
 
     def frame(k: int) -> np.ndarray:
-        return fit(clip.frame(place.frame(k)), truth.size)
+        return scaled(clip.frame(place.frame(k)), truth.size)
 
     return frame
 

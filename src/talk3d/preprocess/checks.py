@@ -28,6 +28,10 @@ _CLIPPED = 0.1
 _LIP_CONTRAST = 4.0
 """Lab units by which lips must differ from skin to judge by them."""
 _LIP_LOST = 0.4
+_MISSING = 0.02
+"""Part of the asked length that may be missing at the end."""
+_LEAST_MISSING = 0.2
+"""Seconds; tracks of one file may end this far apart."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,21 @@ def verdict(findings: list[Finding], seconds: float) -> str:
 
 
 def inspect_picture(
-    recording: Recording, span: Span, crop: Crop, info: VideoInfo
+    recording: Recording, span: Span, crop: Crop, info: VideoInfo, asked: float
 ) -> list[Finding]:
-    """Return what the pictures say."""
+    """Return what the pictures say.
+
+    Args:
+        recording: The first pass.
+        span: The used part.
+        crop: The square that is shown.
+        info: What the video is.
+        asked: Seconds of video that were to be read.
+    """
     used = slice(span.first, span.last)
     return [
         _length(span, len(recording.light)),
+        *_ending(len(recording.light) / FPS, asked),
         *_shots(span),
         *_faces(span),
         _missing(span),
@@ -77,6 +90,16 @@ def _length(span: Span, total: int) -> Finding:
     if seconds < 10:
         text += " Twenty seconds or more make a better avatar."
     return Finding("length", "warning" if seconds < 10 else "good", text, seconds)
+
+
+def _ending(read: float, asked: float) -> list[Finding]:
+    if asked - read <= max(_MISSING * asked, _LEAST_MISSING):
+        return []
+    text = (
+        f"The pictures end after {read:.1f} s of {asked:.1f} s: the rest of the file is"
+        " missing or damaged."
+    )
+    return [Finding("ending", "warning", text, asked - read)]
 
 
 def _shots(span: Span) -> list[Finding]:

@@ -5,6 +5,7 @@ does not move: all motion of the head is in the labels (pose and off-centre prin
 point). Its side shows what the default camera of the prior shows at the head.
 """
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -25,6 +26,9 @@ __all__ = [
     "head_travel",
     "to_crop",
 ]
+
+_SHRINKS = 0.67
+"""Scale below which source pixels are averaged."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +82,12 @@ def camera_labels(track: HeadTrack, crop: Crop) -> Float[np.ndarray, "frames 25"
 def cut_crop(
     image: UInt8[np.ndarray, "height width 3"], crop: Crop
 ) -> UInt8[np.ndarray, "size size 3"]:
-    """Resample the square; beyond the frame its edge pixels are repeated."""
-    over = 2 if crop.scale < 0.67 else 1
+    """Resample the square; beyond the frame its edge pixels are repeated.
+
+    A square that shrinks by a third or more is sampled at least once a source pixel and
+    averaged; with less shrinking that would cost detail, and hardly any folds.
+    """
+    over = math.ceil(crop.side / crop.size) if crop.scale < _SHRINKS else 1
     count = crop.size * over
     step = crop.side / count
     matrix = np.array(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from talk3d.camera import DEFAULT_FOCAL, DEFAULT_RADIUS
 from talk3d.face import FaceShape, view_slide
@@ -29,7 +29,7 @@ from talk3d.preprocess.fit import (
 
 __all__ = [
     "HeadTrack",
-    "landmark_residual",
+    "landmark_error",
     "plausible_focal",
     "project_points",
     "refit_expression",
@@ -40,6 +40,7 @@ __all__ = [
 _TURN_AND_DEPTH = [0, 1, 2, 5]
 _POSE = [0, 1, 2, 3, 4, 5]
 _UNKNOWNS = 59
+_ERROR_FRAMES = 2000
 _DIAGONAL_VIEW = np.radians(60)
 _FOCAL_RANGE = (2.55, 5.8)
 """Focal length / crop, a little within the 2.5 to 6 that the prior was trained on."""
@@ -164,7 +165,46 @@ def solve_track(
     )
 
 
-def landmark_residual(
+def landmark_error(
+    points: Float[np.ndarray, "frames 478 2"],
+    valid: Bool[np.ndarray, " frames"],
+    track: HeadTrack,
+    shape: FaceShape,
+) -> tuple[float, float]:
+    """Return the RMS distance of predicted from seen landmarks, pixels.
+
+    Of a long video some frames, evenly spread, are looked at.
+
+    Args:
+        points: Seen landmarks, pixels.
+        valid: Frames that count.
+        track: The solved head.
+        shape: The face shape.
+
+    Returns:
+        The distance, and that of what varies: without each point's mean over the video.
+    """
+    frames = np.nonzero(valid)[0]
+    chosen = np.linspace(0, len(frames) - 1, min(len(frames), _ERROR_FRAMES))
+    frames = frames[chosen.round().astype(int)]
+    residual = _residual(points[frames], _part(track, frames), shape)
+    varying = residual - residual.mean(0)
+    whole, varied = (
+        float(np.sqrt((part**2).sum(-1).mean())) for part in (residual, varying)
+    )
+    return whole, varied
+
+
+def _part(track: HeadTrack, frames: Int[np.ndarray, " n"]) -> HeadTrack:
+    return replace(
+        track,
+        rotation=track.rotation[frames],
+        translation=track.translation[frames],
+        expression=track.expression[frames],
+    )
+
+
+def _residual(
     points: Float[np.ndarray, "frames 478 2"], track: HeadTrack, shape: FaceShape
 ) -> Float[np.ndarray, "frames 478 2"]:
     """Return predicted minus seen landmarks, pixels."""

@@ -18,7 +18,7 @@ from jaxtyping import Float, UInt8
 
 from talk3d.camera import yaw_pitch
 from talk3d.checkpoint import file_sha256, write_atomically
-from talk3d.dataset import AUDIO_RATE, Subject, SubjectWriter
+from talk3d.dataset import AUDIO_RATE, Subject, SubjectWriter, train_length
 from talk3d.face import FaceNets, FaceShape, load_face_shape
 from talk3d.face_models import model_files
 from talk3d.preprocess.checks import (
@@ -49,7 +49,7 @@ from talk3d.preprocess.matte import (
 )
 from talk3d.preprocess.pose import (
     HeadTrack,
-    landmark_residual,
+    landmark_error,
     refit_expression,
     solve_track,
 )
@@ -69,7 +69,7 @@ from talk3d.video import VideoInfo, copy_sound, probe_video, read_audio, read_fr
 __all__ = ["PreprocessConfig", "preprocess"]
 
 VERSION = 4
-_CACHE_VERSION = 4
+_CACHE_VERSION = 5
 _SIZES = (64, 512)
 _CACHE = "landmarks.npz"
 _REFINEMENTS = 2
@@ -138,8 +138,7 @@ def preprocess(
     """
     config = config or PreprocessConfig()
     info = check_video(video, start=config.start, end=config.end, silent=config.silent)
-    frames = FPS * (min(info.seconds, config.end or info.seconds) - config.start)
-    check_disk(out, frames=frames, size=config.size)
+    check_disk(out, frames=FPS * _asked(config, info), size=config.size)
     nets = FaceNets(model_files(config.models_dir, offline=config.offline))
     with clean_folder(out):
         _write_subject(video, out, config, info, nets, progress)
@@ -154,7 +153,7 @@ def _write_subject(
     progress: Callable[[str, float], None],
 ) -> None:
     digest = file_sha256(video)
-    recording = _first_pass(video, out, config, nets, digest, progress)
+    recording = _first_pass(video, out, config, info, nets, digest, progress)
     span = choose_span(recording, config.face)
     progress("camera", 0.0)
     shape = load_face_shape()
@@ -176,10 +175,10 @@ def _write_subject(
         hearing = _sound(video, out, config, span, writer)
         progress("sound", 1.0)
         arrays = _arrays(span, track, crop, shape, torso)
-        residual = landmark_residual(span.landmarks, track, shape)[span.valid]
-        report = _report(info, recording, span, crop, hearing)
+        error = landmark_error(span.landmarks, span.valid, track, shape)
+        report = _report(info, config, recording, span, crop, hearing)
         report["start_seconds"] = config.start + span.first / FPS
-        report["numbers"] = _numbers(track, crop, info, residual)
+        report["numbers"] = _numbers(track, crop, info, error)
         report["identity"] = track.identity.tolist()
         page = html_page(
             video.name,
@@ -194,6 +193,11 @@ def _write_subject(
         writer.finish(arrays, report)
 
 
+def _asked(config: PreprocessConfig, info: VideoInfo) -> float:
+    """Return how many seconds of the video are to be read."""
+    return min(info.seconds, config.end or info.seconds) - config.start
+
+
 def _frames(video: Path, config: PreprocessConfig) -> Iterator[np.ndarray]:
     return read_frames(video, fps=FPS, start=config.start, end=config.end)
 
@@ -202,6 +206,7 @@ def _first_pass(
     video: Path,
     out: Path,
     config: PreprocessConfig,
+    info: VideoInfo,
     nets: FaceNets,
     digest: str,
     progress: Callable[[str, float], None],
@@ -210,9 +215,7 @@ def _first_pass(
     kept = load_recording(out / _CACHE, key)
     if kept is not None:
         return kept
-    seconds = probe_video(video).seconds
-    end = seconds if config.end is None else min(config.end, seconds)
-    total = max(1.0, (end - config.start) * FPS)
+    total = max(1.0, FPS * _asked(config, info))
 
     def counted() -> Iterator[UInt8[np.ndarray, "height width 3"]]:
         for index, image in enumerate(_frames(video, config)):
@@ -236,7 +239,8 @@ def _second_pass(
     nets, writer, watch = tools
     count = span.last - span.first
     points = to_crop(span.landmarks, crop)
-    plate = PlateMaker(count)
+    train = train_length(count)
+    plate = PlateMaker(train)
     waiting: list[np.ndarray] = []
     examples: list[np.ndarray] = []
     shown = set(np.linspace(0, count - 1, _EXAMPLES).astype(int).tolist())
@@ -253,7 +257,8 @@ def _second_pass(
     for index, mask in enumerate(calm_masks(masks())):
         picture = waiting.pop(0)
         matte = finish_matte(mask, picture, points[index])
-        plate.add(index, picture, matte)
+        if index < train:
+            plate.add(index, picture, matte)
         writer.add_frame(index, picture, matte)
         if index in shown:
             examples.append(_example(picture, matte, points[index]))
@@ -343,12 +348,14 @@ def _arrays(
 
 def _report(
     info: VideoInfo,
+    config: PreprocessConfig,
     recording: Recording,
     span: Span,
     crop: Crop,
     hearing: Hearing | None,
 ) -> dict[str, Any]:
-    findings = inspect_picture(recording, span, crop, info) + inspect_sound(hearing)
+    findings = inspect_picture(recording, span, crop, info, _asked(config, info))
+    findings += inspect_sound(hearing)
     findings += [Finding("reading", "note", note + ".") for note in info.notes]
     seconds = (span.last - span.first) / FPS
     return {
@@ -366,13 +373,11 @@ def _numbers(
     track: HeadTrack,
     crop: Crop,
     info: VideoInfo,
-    residual: Float[np.ndarray, "frames 478 2"],
+    error: tuple[float, float],
 ) -> dict[str, Any]:
     labels = torch.from_numpy(camera_labels(track, crop))
     yaw, pitch = (np.degrees(angle.numpy()) for angle in yaw_pitch(labels))
-    rms = float(np.sqrt((residual**2).sum(-1).mean())) * crop.scale
-    steady = residual - residual.mean(0)
-    varying = float(np.sqrt((steady**2).sum(-1).mean())) * crop.scale
+    rms, varying = (part * crop.scale for part in error)
     return {
         "source": f"{info.width} x {info.height}, {info.rate:.2f} fps, {info.codec}",
         "crop_side": round(crop.side, 1),

@@ -20,6 +20,8 @@ _SHORTEST = 25
 _CHANGE = 0.04
 _SURGE = 6.0
 _JUMP = 0.15
+_GROWTH = 0.06
+"""Jump of the log of the face's width: zooms within a shot are slower."""
 _BIG_CHANGE = 0.12
 
 
@@ -79,8 +81,8 @@ def find_cuts(
 ) -> Int[np.ndarray, " cuts"]:
     """Return the frames that begin a new shot.
 
-    At a cut the picture changes much more than around it, and the face jumps,
-    vanishes, or nearly everything changes.
+    At a cut the picture changes much more than around it, and the face jumps, vanishes
+    or changes its size, or nearly everything changes.
     """
     change = recording.change
     usual = median_filter(change, 25, mode="nearest")
@@ -88,7 +90,8 @@ def find_cuts(
     width = np.linalg.norm(points[:, 234] - points[:, 454], axis=-1)
     middle = points[:, :468].mean(1)
     jump = np.linalg.norm(np.diff(middle, axis=0, prepend=middle[:1]), axis=-1) / width
-    moved = ~(jump < _JUMP)
+    growth = np.abs(np.diff(np.log(width), prepend=np.log(width[:1])))
+    moved = ~(jump < _JUMP) | (growth >= _GROWTH)
     return np.nonzero(surge & (moved | (change > _BIG_CHANGE)))[0]
 
 

@@ -117,13 +117,16 @@ class _Faces:
         self._count += 1
 
     def _take(self, image: _Image, roi: Roi) -> None:
-        """Give a detected face to the track it belongs to, or start a track."""
+        """Give a detected face to the track it belongs to, or start a track.
+
+        Where there are as many as may be, the least of the lost ones is given up.
+        """
         shown = [track[-1] for track in self._found]
         if any(points is not None and _inside(roi, points) for points in shown):
             return
         free = [k for k, points in enumerate(shown) if points is None]
         near = [k for k in free if self._continues(k, roi)]
-        if not near and len(self._found) == _MOST_FACES:
+        if not free and len(self._found) == _MOST_FACES:
             return
         tracker = self._trackers[near[0]] if near else FaceTracker(self._nets)
         points = tracker.start(image, roi)
@@ -133,9 +136,12 @@ class _Faces:
             return
         if near:
             self._found[near[0]][-1] = points
-        else:
-            self._trackers.append(tracker)
-            self._found.append([None] * self._count + [points])
+            return
+        if len(self._found) == _MOST_FACES:
+            least = min(free, key=lambda k: _shown_width(self._found[k]))
+            del self._trackers[least], self._found[least]
+        self._trackers.append(tracker)
+        self._found.append([None] * self._count + [points])
 
     def _continues(self, index: int, roi: Roi) -> bool:
         last = next((p for p in reversed(self._found[index]) if p is not None), None)
@@ -165,6 +171,10 @@ class _Faces:
 def _width(points: np.ndarray) -> np.ndarray | np.floating:
     first, last = _FACE_WIDTH
     return np.linalg.norm(points[..., first, :] - points[..., last, :], axis=-1)
+
+
+def _shown_width(track: list[np.ndarray | None]) -> float:
+    return sum(float(_width(points)) for points in track if points is not None)
 
 
 def _inside(roi: Roi, points: np.ndarray) -> bool:
