@@ -9,7 +9,8 @@ sound, and on sentences in two other languages from 45 degrees to both sides:
 
 * PSNR of the person, sharpness of eyes and mouth, LMD against the renderer's pictures
   (both found by the face networks), correlation of the gap of the lips with the true
-  one, jitter of the face's landmarks against the true one;
+  one, jitter of the face's landmarks against the true one; by how many levels two
+  cameras up to 20 degrees apart differ on the same surface;
 * PSNR from the sides; minutes that learning took.
 
 Per row FOLDER/NAME.json and FOLDER/NAME.jpg; what is there is kept.
@@ -27,6 +28,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from talk3d.animator.extras import (
+    Drawing,
+    ExtraWeights,
+    reprojection_error,
+)
 from talk3d.animator.model import Animator, DrivingBatch
 from talk3d.animator.moving import Moving
 from talk3d.animator.rollout import RollOutConv
@@ -40,12 +46,14 @@ from talk3d.evaluate import metrics, points
 from talk3d.evaluate.regions import eye_boxes, mouth_box
 from talk3d.face import FaceNets
 from talk3d.face_models import model_files
+from talk3d.frames import FrameStore
 from talk3d.person import Person, load_person
 from talks import Talk, compared, drawn, driving_of, lip_gaps, tracked
 
 SENTENCES = ("hu", "hi")
 SIDES = (-45, 45)
 HIDDEN = 128
+MOMENTS = 6
 
 
 class LatentAnimator(Animator):
@@ -142,6 +150,10 @@ def _pictures(**weights: float) -> Row:
     )
 
 
+def _extra(**weights: float) -> Row:
+    return Row(config=lambda c: replace(c, extras=ExtraWeights(**weights)))
+
+
 def _without(token: str) -> Row:
     return Row(lambda animator, _: DeafAnimator(animator, token))
 
@@ -162,6 +174,9 @@ ROWS = {
     "planes as channels": Row(concatenated),
     "offset of the styles": Row(LatentAnimator),
     "no offset": Row(lambda animator, _: StillAnimator(animator.config)),
+    "adversarial": _extra(adversarial=0.05),
+    "reprojection": _extra(reprojection=1.0),
+    "temporal": _extra(temporal=10.0),
 } | {f"no {token} token": _without(token) for token in TOKENS}
 
 
@@ -239,9 +254,25 @@ def _scored(talk: Path, avatar: Avatar, strip: Path) -> dict[str, float]:
         scores = [s for name in SENTENCES for s in _side(talk / name, avatar, yaw)]
         for name in ("psnr", "surface"):
             found[f"{name} at {yaw}"] = float(np.nanmean([s[name] for s in scores]))
+    found["reprojection"] = _reprojection(subject, avatar)
     columns = [np.vstack(pair) for pair in zip(truth[::12], shown[::12], strict=True)]
     Image.fromarray(np.hstack(columns)).save(strip, quality=92)
     return found
+
+
+@torch.no_grad()
+def _reprojection(subject: Subject, avatar: Avatar) -> float:
+    """Return by how many levels of 255 two cameras differ on the same surface."""
+    store, person = FrameStore(subject, subject.test), avatar.person
+    batch = store.batch(store.spread(MOMENTS))
+    driving = driving_of(subject, avatar.voice, avatar.space, batch.frame)
+    w, planes = Moving.of(person, avatar.animator).planes(driving)
+    network = person.generator
+    view = network.render(planes, batch.camera, network.sampling(), neck=batch.neck)
+    first = Drawing(batch, w, planes, view, network.upsample(view, w))
+    chance = torch.Generator().manual_seed(0)
+    second = first.beside(network, patch=None, half=False, chance=chance)
+    return 127.5 * reprojection_error(first, second).item()
 
 
 def _on_grey(subject: Subject, frame: int) -> np.ndarray:

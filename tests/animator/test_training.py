@@ -1,5 +1,6 @@
 """Training of the animator: resumes exactly; an avatar survives its file."""
 
+import itertools
 import shutil
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from tests.drawn import write_ball_subject
 
+from talk3d.animator.extras import ExtraWeights
 from talk3d.animator.tokens import TOKENS
 from talk3d.animator.train import AnimatorTrainConfig, train_animator
 from talk3d.avatar import Avatar, View, load_avatar, save_avatar
@@ -61,6 +63,23 @@ def test_a_resumed_training_equals_an_uninterrupted_one(subject, tmp_path):
         found = resumed.animator.state_dict()[name]
         torch.testing.assert_close(found, value, atol=0, rtol=0)
     torch.testing.assert_close(resumed.person.detail, whole.person.detail)
+
+
+def test_training_with_all_losses_resumes_exactly(subject, tmp_path):
+    weights = ExtraWeights(adversarial=0.1, reprojection=1.0, temporal=1.0)
+    config = replace(CONFIG, extras=weights)
+
+    def trained(state, stop):
+        steps = train_animator(subject, _person(), config, state=state)
+        states = [dict(a.state_dict()) for _, _, _, a in itertools.islice(steps, stop)]
+        steps.close()
+        return states[-1]
+
+    whole = trained(tmp_path / "a.state", CONFIG.steps)
+    trained(tmp_path / "b.state", 3)
+    resumed = trained(tmp_path / "b.state", CONFIG.steps)
+    for name, value in whole.items():
+        torch.testing.assert_close(resumed[name], value, atol=0, rtol=0)
 
 
 def test_training_goes_on_from_an_animator(subject, tmp_path):

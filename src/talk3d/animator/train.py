@@ -22,6 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from talk3d.animator.extras import Drawing, Extras, ExtraWeights
 from talk3d.animator.model import Animator, AnimatorConfig, DrivingBatch
 from talk3d.animator.moving import Moving
 from talk3d.animator.tokens import perturb_tokens
@@ -62,6 +63,8 @@ class AnimatorTrainConfig:
         default_factory=lambda: PictureWeights(texture=1.4)
     )
     """What pictures are judged by."""
+    extras: ExtraWeights = field(default_factory=ExtraWeights)
+    """Losses beyond the comparison with frames."""
     guard: float = 0.5
     """Weight that holds unseen sides to the personalised generator's."""
     token_noise: float = 0.05
@@ -114,6 +117,7 @@ class _Run:
     neutral: Float[Tensor, "3 c h w"]
     guard: Guard
     optimiser: torch.optim.Adam
+    extras: Extras
     step: int = 0
 
     def identity(self) -> Float[Tensor, "1 3 c fine fine"]:
@@ -221,7 +225,8 @@ def _start(
         betas=(0.9, 0.99),
         fused=True,
     )
-    return _Run(person, animator, neutral, guard, optimiser)
+    extras = Extras(config.extras, seed=config.seed)
+    return _Run(person, animator, neutral, guard, optimiser, extras)
 
 
 def _step(
@@ -249,7 +254,35 @@ def _step(
     terms = picture_terms(result, raw, batch, config.pictures)
     strayed = run.guard.loss(generator, run.identity(), GUARD_POINTS, chance=chance)
     terms["guard"] = config.guard * strayed
+    drawing = Drawing(batch, w, planes, rendering, result.float())
+    terms |= _extra_terms(run, drawing, drivers, config, chance)
     _descend(run, terms)
+    return terms
+
+
+def _extra_terms(
+    run: _Run,
+    drawing: Drawing,
+    drivers: Drivers,
+    config: AnimatorTrainConfig,
+    chance: torch.Generator,
+) -> dict[str, Tensor]:
+    """Return the terms of the extra losses that have a weight."""
+    weights, generator, terms = config.extras, run.person.generator, {}
+    if weights.reprojection or weights.adversarial:
+        size = generator.config.superres.input_size // WINDOW
+        beside = drawing.beside(generator, patch=size, half=config.half, chance=chance)
+        terms |= run.extras.pictures(drawing, beside)
+    if weights.temporal:
+        frames, last = drawing.batch.frame, len(drivers.lips) - 1
+        encoded, tokens, offsets = run.moving(config).encoded, [], []
+        for index in (frames, (frames + 1).clamp(max=last)):
+            with body_precision(config.half):
+                tokens.append(run.animator.tokens(drivers.batch(index)).float())
+                offsets.append(run.animator.decode(encoded, tokens[-1]).float())
+        terms["temporal"] = run.extras.temporal(
+            (offsets[0], offsets[1]), (tokens[0], tokens[1]), encoded.limit
+        )
     return terms
 
 
@@ -284,6 +317,7 @@ def _state(run: _Run, pace: Pace) -> dict[str, Any]:
         "generator": run.person.generator.state_dict(),
         "detail": run.person.detail.detach(),
         "optimiser": run.optimiser.state_dict(),
+        "extras": run.extras.state(),
     }
 
 
@@ -294,3 +328,4 @@ def _restore(run: _Run, saved: dict[str, Any]) -> None:
     with torch.no_grad():
         run.person.detail.copy_(saved["detail"])
     run.optimiser.load_state_dict(saved["optimiser"])
+    run.extras.restore(saved["extras"])

@@ -1,0 +1,244 @@
+"""Losses beyond the comparison with frames, each off unless it is given a weight.
+
+Comes in: what a training step drew. Goes out: loss terms.
+
+* **adversarial**: a discriminator of patches tells windows of the video from drawn
+  ones, from the recording's camera and from one beside it (hinge loss, Lim and Ye
+  2017; patches as in Isola et al. 2017, spectral norm as in Miyato et al. 2018);
+* **reprojection**: what a camera beside the recording's sees of a surface has the
+  colour that the recording's camera sees;
+* **temporal**: from frame to frame the planes' offset changes no more than what drives
+  it.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.parametrizations import spectral_norm
+
+from talk3d.camera import camera_rays, pack_label, project, unpack_label
+from talk3d.eg3d.generator import Generator, Rendering
+from talk3d.frames import FrameBatch
+from talk3d.precision import body_precision
+
+__all__ = ["Drawing", "ExtraWeights", "Extras", "reprojection_error", "turned"]
+
+_TURN = math.radians(20)
+"""Farthest turn of the camera beside the recording's."""
+_PIVOT = (0.0, 0.0, 0.05)
+_SOLID, _NEAR = 0.95, 0.015
+"""Opacity of a surface; distance (world units) that still is the same one."""
+_ALIKE = 0.1
+"""Deviation of tokens at which half a change (and a little) is explained."""
+_WIDTHS = (32, 64, 128)
+_SLOPE = 0.2
+_RATE = 4e-4
+
+
+@dataclass(frozen=True)
+class ExtraWeights:
+    """How much each loss counts; 0: it is not computed."""
+
+    adversarial: float = 0.0
+    """Patches that cannot be told from the video's."""
+    reprojection: float = 0.0
+    """Two cameras that agree."""
+    temporal: float = 0.0
+    """Offsets that change as their drivers do."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What a training step drew."""
+
+    batch: FrameBatch
+    """The frames, or windows of them."""
+    w: Float[Tensor, "batch layers w"]
+    """Style vectors."""
+    planes: Float[Tensor, "batch 3 c height width"]
+    """Moved tri-planes."""
+    rendering: Rendering
+    """Before the super-resolution."""
+    result: Float[Tensor, "batch 4 size size"]
+    """Premultiplied colour and matte, -1 to 1."""
+
+    def beside(
+        self,
+        generator: Generator,
+        *,
+        patch: int | None,
+        half: bool,
+        chance: torch.Generator,
+    ) -> "Drawing":
+        """Draw the same moments from cameras that are turned about the head.
+
+        Args:
+            generator: draws.
+            patch: see ``Generator.upsample``.
+            half: see ``AnimatorTrainConfig.half``.
+            chance: turns the cameras and places the samples.
+        """
+        count = len(self.batch.camera)
+        yaw, pitch = (2 * torch.rand(2, count, generator=chance) - 1) * _TURN
+        camera = turned(self.batch.camera, yaw, pitch / 2)
+        rendering = generator.render(
+            self.planes,
+            camera,
+            generator.sampling(chance),
+            neck=self.batch.neck,
+            size=self.rendering.depth.shape[-1],
+        )
+        with body_precision(half):
+            result = generator.upsample(rendering, self.w, patch=patch)
+        batch = replace(self.batch, camera=camera)
+        return Drawing(batch, self.w, self.planes, rendering, result.float())
+
+
+class Extras:
+    """The losses, and the discriminator that learns beside the animator."""
+
+    def __init__(self, weights: ExtraWeights, *, seed: int) -> None:
+        self.weights = weights
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self._critic = _critic() if weights.adversarial else None
+        if self._critic is not None:
+            parameters = self._critic.parameters()
+            self._optimiser = torch.optim.Adam(parameters, _RATE, betas=(0.0, 0.99))
+
+    def pictures(self, first: Drawing, second: Drawing) -> dict[str, Tensor]:
+        """Return the terms of pictures; the discriminator learns from them, too.
+
+        Args:
+            first: from the recording's cameras.
+            second: from cameras beside them.
+        """
+        terms = {}
+        if self.weights.reprojection:
+            error = reprojection_error(first, second)
+            terms["reprojection"] = self.weights.reprojection * error
+        if self._critic is not None:
+            drawn = torch.cat([first.result, second.result])[:, :3]
+            self._learn(first.batch.premultiplied()[:, :3], drawn.detach())
+            self._critic.requires_grad_(False)
+            score = self._critic(drawn).mean()
+            terms["adversarial"] = -self.weights.adversarial * score
+            self._critic.requires_grad_(True)
+        return terms
+
+    def temporal(
+        self,
+        offsets: tuple[Tensor, Tensor],
+        tokens: tuple[Tensor, Tensor],
+        limit: Float[Tensor, "3"],
+    ) -> Tensor:
+        """Return by how much offsets of neighbouring frames change unexplained.
+
+        Args:
+            offsets: of the planes, at a frame and the next.
+            tokens: of these frames.
+            limit: the largest offset of each plane.
+        """
+        change = (offsets[1] - offsets[0]).abs().mean((2, 3, 4)) / limit
+        moved = (tokens[1] - tokens[0]).square().mean((1, 2)).sqrt()
+        unexplained = torch.exp(-moved / _ALIKE)
+        return self.weights.temporal * (change.mean(1) * unexplained).mean()
+
+    def state(self) -> dict[str, Any]:
+        """Return all that changes while learning."""
+        if self._critic is None:
+            return {}
+        return {
+            "critic": self._critic.state_dict(),
+            "critic optimiser": self._optimiser.state_dict(),
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go on from a state."""
+        if self._critic is not None:
+            self._critic.load_state_dict(saved["critic"])
+            self._optimiser.load_state_dict(saved["critic optimiser"])
+
+    def _learn(self, true: Tensor, drawn: Tensor) -> None:
+        assert self._critic is not None
+        cost = functional.relu(1 - self._critic(true)).mean()
+        cost = cost + functional.relu(1 + self._critic(drawn)).mean()
+        self._optimiser.zero_grad(set_to_none=True)
+        cost.backward()
+        self._optimiser.step()
+
+
+def reprojection_error(first: Drawing, second: Drawing) -> Float[Tensor, ""]:
+    """Return the mean difference of colours that two cameras see of the same surface.
+
+    Pixels of the second are looked up in the first where that camera sees the point,
+    too; colours from -1 to 1.
+    """
+    size, count = second.result.shape[-1], len(second.result)
+    camera = second.batch.camera
+    origins, directions = camera_rays(camera, size)
+    depth = _grown(second.rendering.depth, size).flatten(1)
+    points = origins + directions * depth[..., None]
+    place, distance = project(points, first.batch.camera)
+    grid = (2 * place - 1).unflatten(1, (size, size))
+    others = torch.cat([first.rendering.depth, first.rendering.alpha], dim=1)
+    found = functional.grid_sample(
+        torch.cat([first.result, _grown(others, size)], dim=1),
+        grid,
+        align_corners=False,
+    )
+    colour, behind, solid = found[:, :3], found[:, 4], found[:, 5]
+    near = (distance.view(count, size, size) - behind).abs() < _NEAR
+    both = (solid > _SOLID) & (_grown(second.rendering.alpha, size)[:, 0] > _SOLID)
+    seen = (both & near & (grid.abs() < 1).all(-1)).float()
+    error = (second.result[:, :3] - colour).abs().mean(1)
+    return (error * seen).sum() / seen.sum().clamp(min=1.0)
+
+
+def _grown(maps: Float[Tensor, "b c low low"], size: int) -> Tensor:
+    return functional.interpolate(
+        maps, size=(size, size), mode="bilinear", align_corners=False
+    )
+
+
+def turned(
+    label: Float[Tensor, "batch 25"],
+    yaw: Float[Tensor, " batch"],
+    pitch: Float[Tensor, " batch"],
+) -> Float[Tensor, "batch 25"]:
+    """Return cameras that are turned about the middle of the head, radians."""
+    pose, intrinsics = unpack_label(label)
+    zero, one = torch.zeros_like(yaw), torch.ones_like(yaw)
+    around = torch.stack(
+        [yaw.cos(), zero, yaw.sin(), zero, one, zero, -yaw.sin(), zero, yaw.cos()], -1
+    ).unflatten(-1, (3, 3))
+    over = torch.stack(
+        [
+            *(one, zero, zero),
+            *(zero, pitch.cos(), pitch.sin()),
+            *(zero, -pitch.sin(), pitch.cos()),
+        ],
+        -1,
+    ).unflatten(-1, (3, 3))
+    turn = around @ over
+    pivot = torch.tensor(_PIVOT)
+    moved = pose.clone()
+    moved[:, :3, :3] = turn @ pose[:, :3, :3]
+    off = pose[:, :3, 3] - pivot
+    moved[:, :3, 3] = (turn @ off[..., None])[..., 0] + pivot
+    return pack_label(moved, intrinsics)
+
+
+def _critic() -> nn.Module:
+    """Return the discriminator: a score for each patch of 46 pixels."""
+    layers: list[nn.Module] = []
+    for before, after in zip((3, *_WIDTHS), _WIDTHS, strict=False):
+        conv = nn.Conv2d(before, after, 4, stride=2, padding=1)
+        layers += [spectral_norm(conv), nn.LeakyReLU(_SLOPE)]
+    layers.append(spectral_norm(nn.Conv2d(_WIDTHS[-1], 1, 4, padding=1)))
+    return nn.Sequential(*layers)

@@ -1,0 +1,105 @@
+"""Extra losses: cameras that agree, offsets that are explained, patches that fool."""
+
+import math
+from dataclasses import replace
+
+import torch
+from tests.drawn import write_ball_subject
+
+from talk3d.animator.extras import (
+    Drawing,
+    Extras,
+    ExtraWeights,
+    reprojection_error,
+    turned,
+)
+from talk3d.camera import camera_rays, orbit_label, yaw_pitch
+from talk3d.eg3d.generator import Rendering
+from talk3d.frames import FrameStore
+
+RADIUS, SIZE = 0.3, 64
+
+
+def _ball(batch, camera, tint):
+    """Draw a ball about the head's middle whose colour depends on the direction."""
+    origins, directions = camera_rays(camera, SIZE)
+    origins = origins - torch.tensor([0.0, 0.0, 0.05])
+    middle = -(origins * directions).sum(-1)
+    under = RADIUS**2 - origins.square().sum(-1) + middle.square()
+    hit = (under > 0).float()
+    depth = middle - under.clamp(min=0).sqrt()
+    normal = (origins + directions * depth[..., None]) / RADIUS
+    colour = 0.5 * torch.sin(4 * normal) + tint
+    picture = torch.cat([colour, torch.ones_like(colour[..., :1])], -1)
+    picture = torch.where(hit[..., None] > 0, picture, -1.0)
+    maps = [v.unflatten(1, (SIZE, SIZE)) for v in (picture, depth * hit, hit)]
+    result = maps[0].permute(0, 3, 1, 2)
+    view = Rendering(result[:, :3], maps[1][:, None], maps[2][:, None])
+    planes = torch.zeros(len(camera), 3, 2, 4, 4)
+    return Drawing(
+        replace(batch, camera=camera),
+        torch.zeros(len(camera), 1, 1),
+        planes,
+        view,
+        result,
+    )
+
+
+def _batch(tmp_path):
+    store = FrameStore(write_ball_subject(tmp_path / "ball", size=SIZE), range(4))
+    return store.batch([0, 2])
+
+
+def test_cameras_turn_about_the_head():
+    front = torch.stack([orbit_label(0.0, 0.0, pivot=(0.0, 0.0, 0.0))] * 2)
+    side = turned(front, torch.tensor([0.3, 0.0]), torch.tensor([0.0, 0.2]))
+    yaw, pitch = yaw_pitch(side)
+    torch.testing.assert_close(yaw, torch.tensor([0.3, 0.0]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(pitch, torch.tensor([0.0, 0.2]), atol=1e-5, rtol=0)
+    pivot = torch.tensor([0.0, 0.0, 0.05])
+    far = [(label[:, [3, 7, 11]] - pivot).norm(dim=1) for label in (front, side)]
+    torch.testing.assert_close(far[0], far[1])
+
+
+def test_two_views_of_one_ball_agree_and_of_two_tints_do_not(tmp_path):
+    batch = _batch(tmp_path)
+    front = torch.stack([orbit_label(0.0, 0.0)] * 2)
+    side = turned(front, torch.tensor([0.3, -0.2]), torch.tensor([0.0, 0.1]))
+    first = _ball(batch, front, 0.0)
+    same = reprojection_error(first, _ball(batch, side, 0.0)).item()
+    other = reprojection_error(first, _ball(batch, side, 0.25)).item()
+    assert same < 0.02
+    assert math.isclose(other, 0.25, abs_tol=0.03)
+
+
+def test_offsets_may_change_as_their_drivers_do():
+    extras = Extras(ExtraWeights(temporal=1.0), seed=0)
+    limit, tokens = torch.full((3,), 2.0), torch.randn(2, 5, 8)
+    still, moved = torch.zeros(2, 3, 4, 8, 8), torch.ones(2, 3, 4, 8, 8)
+    assert extras.temporal((still, still), (tokens, tokens), limit) == 0
+    flicker = extras.temporal((still, moved), (tokens, tokens), limit)
+    driven = extras.temporal((still, moved), (tokens, tokens + 1), limit)
+    assert flicker == 0.5
+    assert driven < 0.01 * flicker
+
+
+def test_the_discriminator_learns_to_tell_and_goes_on_from_its_state(tmp_path):
+    batch = _batch(tmp_path)
+    front = torch.stack([orbit_label(0.0, 0.0)] * 2)
+    drawing = _ball(batch, front, 0.2)
+    critic = Extras(ExtraWeights(adversarial=1.0), seed=0)
+    scores = [critic.pictures(drawing, drawing)["adversarial"] for _ in range(30)]
+    assert scores[-1] > scores[0] + 0.1
+    again = Extras(ExtraWeights(adversarial=1.0), seed=1)
+    again.restore(critic.state())
+    told = [
+        extras.pictures(drawing, drawing)["adversarial"] for extras in (critic, again)
+    ]
+    assert told[0] == told[1]
+
+
+def test_what_has_no_weight_is_not_computed(tmp_path):
+    extras = Extras(ExtraWeights(), seed=0)
+    drawing = _ball(_batch(tmp_path), torch.stack([orbit_label(0.0, 0.0)] * 2), 0.0)
+    assert extras.pictures(drawing, drawing) == {}
+    assert extras.state() == {}
