@@ -1,11 +1,13 @@
 """Take parts of the animator away, one at a time, and see what each is worth.
 
     python benchmarks/ablations.py -o FOLDER TALK [--effort SHARE] [--rows NAME...]
+        [--taught AVATAR]
 
 TALK is the folder of a person that benchmarks/talking.py made: recording, sentences and
 the fitted person, from whom every row learns to speak anew with the same data, seed and
-number of steps. Judged on the part of the recording that nobody saw, driven by its
-sound, and on sentences in two other languages from 45 degrees to both sides:
+number of steps; one begins as the animator of another person, AVATAR. Judged on the
+part of the recording that nobody saw, driven by its sound, and on sentences in two
+other languages from 45 degrees to both sides:
 
 * PSNR of the person, sharpness of eyes and mouth, LMD against the renderer's pictures
   (both found by the face networks), correlation of the gap of the lips with the true
@@ -17,6 +19,7 @@ Per row FOLDER/NAME.json and FOLDER/NAME.jpg; what is there is kept.
 """
 
 import argparse
+import copy
 import json
 import time
 from collections.abc import Callable
@@ -39,7 +42,7 @@ from talk3d.animator.rollout import RollOutConv
 from talk3d.animator.tokens import TOKENS
 from talk3d.animator.train import AnimatorTrainConfig, fresh_animator, train_animator
 from talk3d.animator.unet import Encoded
-from talk3d.avatar import Avatar
+from talk3d.avatar import Avatar, load_avatar
 from talk3d.benchmark.score import over_grey
 from talk3d.dataset import Subject
 from talk3d.evaluate import metrics, points
@@ -53,6 +56,7 @@ from talks import Talk, compared, drawn, driving_of, lip_gaps, tracked
 SENTENCES = ("hu", "hi")
 SIDES = (-45, 45)
 HIDDEN = 128
+TAUGHT = "begun as of another"
 MOMENTS = 6
 
 
@@ -186,15 +190,22 @@ def main() -> None:
     parser.add_argument("talk", type=Path)
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--effort", type=float, default=0.5)
-    parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS))
+    parser.add_argument("--rows", nargs="+", choices=[*ROWS, TAUGHT])
+    parser.add_argument("--taught", type=Path, help="avatar of another person")
     given = parser.parse_args()
+    rows = ROWS
+    if given.taught is not None:
+        taught = load_avatar(given.taught).animator
+        rows = ROWS | {TAUGHT: Row(lambda *_: copy.deepcopy(taught).requires_grad_())}
+    elif TAUGHT in (given.rows or ()):
+        parser.error(f"the row {TAUGHT!r} needs --taught AVATAR")
     torch.set_num_threads(1)
     given.out.mkdir(parents=True, exist_ok=True)
-    for name in given.rows:
+    for name in given.rows or rows:
         place = given.out / name.replace(" ", "-")
         scores = place.with_suffix(".json")
         if not scores.is_file():
-            avatar, minutes = _learned(given.talk, ROWS[name], place, given.effort)
+            avatar, minutes = _learned(given.talk, rows[name], place, given.effort)
             found = _scored(given.talk, avatar, place.with_suffix(".jpg"))
             scores.write_text(json.dumps(found | {"minutes": minutes}))
         cells = json.loads(scores.read_text())
