@@ -14,7 +14,7 @@ class Progress:
     def __init__(self, on_interrupt: str) -> None:
         self._message = on_interrupt
         self._stage = ""
-        self._started = self._shown = 0.0
+        self._started = self._shown = self._part = 0.0
 
     def __enter__(self) -> "Progress":
         """Return the progress display."""
@@ -30,10 +30,11 @@ class Progress:
     def report(self, stage: str, part: float) -> None:
         """Show that a part (0 to 1) of a stage is done."""
         now = time.monotonic()
-        if stage != self._stage:
+        if stage != self._stage or part < self._part:
             if self._stage:
                 print(file=sys.stderr)
             self._stage, self._started, self._shown = stage, now, 0.0
+        self._part = part
         if part < 1 and now - self._shown < (0.5 if sys.stderr.isatty() else 30.0):
             return
         self._shown = now
