@@ -69,6 +69,37 @@ def test_a_manifest_from_another_video_is_noticed(spoken, tmp_path, agreed):
     assert "two different videos" in verdict.sentences()[-1]
 
 
+def test_a_strangers_signature_over_our_mark_is_not_called_ours(
+    spoken, tmp_path, monkeypatch
+):
+    from talk3d.trust.identity import load_identity
+    from talk3d.trust.manifest import sign
+
+    bare = tmp_path / "bare.mp4"
+    write_movie(bare, list(read_frames(spoken)), fps=25.0)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TALK3D_IDENTITY", str(tmp_path / "stranger"))
+        sign(bare, tmp_path / "lie.mp4", {"what": "else"}, load_identity())
+    verdict = verify(tmp_path / "lie.mp4")
+    said = " ".join(verdict.sentences())
+    assert not verdict.here
+    assert "self-signed: nobody you named vouches" in said
+    assert f"This installation wrote it, as {spoken}." in said
+
+
+def test_our_signature_is_known_wherever_the_identity_lies(tmp_path, monkeypatch):
+    from talk3d.trust.identity import load_identity
+    from talk3d.trust.manifest import sign
+
+    monkeypatch.setenv("TALK3D_IDENTITY", str(tmp_path / "keys"))
+    bare = tmp_path / "bare.mp4"
+    write_movie(bare, [picture(i) for i in range(6)], fps=25.0)
+    sign(bare, tmp_path / "ours.mp4", {"what": "ours"}, load_identity())
+    verdict = verify(tmp_path / "ours.mp4")
+    assert verdict.here
+    assert "trusted: signed by this installation" in verdict.sentences()[0]
+
+
 def test_an_ordinary_movie_is_not_accused(tmp_path):
     path = tmp_path / "plain.mp4"
     write_movie(path, [picture(i) for i in range(30)], fps=25.0)
