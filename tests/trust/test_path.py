@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from tests.drawn import write_ball_subject
 from tests.trust.conftest import picture
 
@@ -21,6 +20,7 @@ from talk3d.trust.forget import forget
 from talk3d.trust.holders import replace_consent
 from talk3d.trust.ledger import ledger_entries, note
 from talk3d.trust.marking import Marks, label_picture
+from talk3d.trust.pictures import avatar_stamp, write_picture
 from talk3d.trust.verify import verify
 from talk3d.video import read_frames
 
@@ -228,7 +228,8 @@ def test_forget_removes_all_of_a_person_and_nothing_else(spoken, bare_avatar, tm
     (work / "run.json").write_text('{"video": "a", "prior": "b", "config": {}}')
     (work / "mine.txt").write_text("not made by talk3d")
     bare_avatar.with_suffix(".state").write_bytes(b"x")
-    Image.new("RGB", (70, 10)).save(bare_avatar.with_suffix(".png"))
+    sheet = np.hstack([picture(i) for i in range(7)])
+    write_picture(bare_avatar.with_suffix(".png"), sheet, avatar_stamp(None, "x"))
     video = tmp_path / "me.mp4"
     video.write_bytes(b"the recording")
     places = {"avatar_path": str(bare_avatar), "work": str(work)}
