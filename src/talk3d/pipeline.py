@@ -28,6 +28,7 @@ from talk3d.personalize import PersonalizeConfig, personalize
 from talk3d.preprocess.run import PreprocessConfig, preprocess
 from talk3d.trust.consent import Consent
 from talk3d.trust.holders import (
+    avatar_consent,
     avatar_fingerprint,
     record_consent,
     replace_consent,
@@ -92,7 +93,7 @@ def create(
         work: folder for everything in between.
         config: how.
         report: receives progress.
-        consent: of the person shown.
+        consent: of the person shown; an avatar that is there already gets it, too.
 
     Raises:
         ValueError: if the video cannot be used, the work folder belongs to another
@@ -111,7 +112,9 @@ def create(
     if not generator.is_file():
         fitting = replace(config.personalize, minutes=_share(config, _FITTING_SHARE))
         personalize_subject(subject, prior, generator, fitting, report)
-    if not out.is_file():
+    if out.is_file():
+        _renew(out, consent)
+    else:
         learning = replace(config.animator, minutes=_share(config, 1 - _FITTING_SHARE))
         train_subject(subject, generator, out, learning, report)
     note(
@@ -122,6 +125,16 @@ def create(
         source=str(video.resolve()),
         consent=consent.sha256,
     )
+
+
+def _renew(avatar: Path, consent: Consent) -> None:
+    """Give an avatar the consent of now, if it has another or none that opens."""
+    try:
+        held = avatar_consent(avatar)
+    except ValueError:
+        held = None
+    if held != consent:
+        replace_consent(avatar, consent)
 
 
 def preprocess_subject(
