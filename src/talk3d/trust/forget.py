@@ -186,7 +186,7 @@ def _unfinished(work: Path) -> Iterator[Path]:
     state, preview = work.with_suffix(".state"), work.with_suffix(".png")
     if state.is_file() and _is_of(state, work / "subject"):
         yield state
-    if preview.is_file() and is_preview(preview):
+    if is_preview(preview):
         yield preview
 
 
@@ -217,7 +217,7 @@ def _erase(path: Path, erasure: Erasure, *, dry_run: bool) -> None:
         state, preview = path.with_suffix(".state"), path.with_suffix(".png")
         if state.is_file() and state != path:
             _remove(state, erasure, dry_run=dry_run)
-        if preview.is_file() and is_preview(preview):
+        if is_preview(preview):
             _remove(preview, erasure, dry_run=dry_run)
 
 

@@ -190,7 +190,9 @@ def stamp_file(path: Path, stamp: Stamp) -> None:
 
 
 def is_preview(path: Path) -> bool:
-    """Return whether a picture is a preview of ours: a row of squares, signed so."""
+    """Return whether a file is a preview of ours: a row of squares that we signed."""
+    if not path.is_file():
+        return False
     manifest = read_manifest(path)
     if manifest is None or manifest.statement is None or not manifest.valid:
         return False
