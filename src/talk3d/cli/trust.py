@@ -117,11 +117,11 @@ def chosen_consent(file: Path | None, *, synthetic: bool, name: str) -> "Consent
 
 def _asked() -> "Consent":
     """Ask for a consent on the terminal."""
-    from datetime import UTC, datetime
+    from datetime import date
 
     from talk3d.trust.consent import PURPOSES, Consent
 
-    today = datetime.now(UTC).date().isoformat()
+    today = date.today().isoformat()
     print("An avatar can make this person say anything. Their consent, please:")
     person = input("  name of the person shown: ")
     given_by = input("  who agrees (self, or name and right): [self] ") or "self"
