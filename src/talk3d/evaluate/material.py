@@ -197,7 +197,7 @@ def decode(path: Path, scratch: Path, *, fps: float) -> Clip:
             f"{path} holds no picture that can be decoded; export it again."
         )
     height, width, _ = shape
-    with av.open(str(path)) as container:
+    with av.open(str(path.absolute())) as container:
         rate = float(container.streams.video[0].average_rate or fps)
     return Clip(path.name, scratch, (count, height, width), sound_of(path), rate)
 
@@ -230,7 +230,7 @@ def encode(
     wave: Wave | None = None,
 ) -> None:
     """Write H.264 (4:2:0, BT.709; an odd last row or column is dropped), AAC sound."""
-    with av.open(str(path), "w") as container:
+    with av.open(str(path.absolute()), "w") as container:
         rate = Fraction(fps).limit_denominator(1001)
         stream = container.add_stream("libx264", rate=rate, options={"crf": str(crf)})
         first = shots(0)
