@@ -11,6 +11,9 @@ import pytest
 
 from talk3d.dataset import Subject
 from talk3d.evaluate.run import EvaluateConfig, evaluate
+from talk3d.trust.identity import load_identity
+from talk3d.trust.manifest import sign
+from talk3d.trust.watermark import Mark
 
 from .subjects import SIZE, draw, openings, places, speech, write_subject, write_video
 
@@ -94,6 +97,27 @@ def test_files_hold_every_number(subject, nothing, tmp_path):
     assert not bars["matte/sharpness", None]
     strips = [path.name for path in (tmp_path / "out" / "strips").rglob("*.png")]
     assert sorted(strips) == sorted(["eyes.png", "frames.png", "mouths.png"] * 2)
+
+
+def test_a_marked_result_is_said_to_be_by_its_pictures_or_its_manifest(
+    subject, nothing, tmp_path
+):
+    pictures, wave = _part(subject, Subject.open(subject).test)
+    mark = Mark.of("0123456789", SIZE, SIZE)
+    marked = np.stack([mark.apply(picture) for picture in pictures])
+    bare = write_video(tmp_path / "bare.mp4", pictures, None)
+    sign(bare, tmp_path / "signed.mp4", {"what": "a test"}, load_identity())
+    results = {
+        write_video(tmp_path / "marked.mkv", marked, wave): True,
+        tmp_path / "signed.mp4": True,
+        bare: False,
+    }
+    for number, (result, expected) in enumerate(results.items()):
+        out = tmp_path / f"out{number}"
+        report = _judge(result, subject, out, nothing, controls=())
+        said = [note for note in report.notes if "--unmarked REASON" in note]
+        assert len(said) == expected, result.name
+        assert ("talk3d's watermark" in (out / "report.json").read_text()) == expected
 
 
 def test_what_cannot_be_computed_is_said(subject, nothing, tmp_path):

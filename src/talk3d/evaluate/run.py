@@ -20,6 +20,7 @@ from talk3d.evaluate import align, controls, material, scores
 from talk3d.evaluate.align import Lag, Place
 from talk3d.evaluate.controls import Row
 from talk3d.evaluate.learned import LearnedScores, set_scores
+from talk3d.evaluate.marks import mark_notes
 from talk3d.evaluate.material import Shots
 from talk3d.evaluate.page import write_page
 from talk3d.evaluate.points import face_scale, lip_distance
@@ -142,6 +143,7 @@ class _Session:
         self._frames: dict[str, PerFrame] = {}
         self._summary: dict[str, dict[str, Score]] = {}
         self._say_missing()
+        self._notes += mark_notes(result, clip, fps=truth.fps)
 
     def _open_nets(self) -> FaceNets | None:
         config = self._config
