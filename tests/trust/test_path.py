@@ -1,6 +1,7 @@
 """The core path: speak marks, refuses and works offline; verify and forget answer."""
 
 import json
+import shlex
 import socket
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from tests.drawn import write_ball_subject
 from tests.trust.conftest import picture
 
 from talk3d import speaking
+from talk3d.cli import avatars
 from talk3d.cli.main import main
+from talk3d.cli.progress import Progress
 from talk3d.movie import write_movie
 from talk3d.speaking import SpeakConfig, speak
 from talk3d.trust.forget import forget
@@ -172,6 +175,42 @@ def test_create_without_consent_is_refused(tmp_path, capsys, monkeypatch):
     out = tmp_path / "x.safetensors"
     assert main(["create", str(tmp_path / "x.mp4"), "-o", str(out)]) == 2
     assert "whose face is this?" in capsys.readouterr().err
+
+
+def test_an_end_of_the_answers_is_told_in_one_sentence(tmp_path, capsys, monkeypatch):
+    answers = iter(["Ann"])
+
+    def answer(_question):
+        try:
+            return next(answers)
+        except StopIteration:
+            raise EOFError from None
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", answer)
+    out = tmp_path / "x.safetensors"
+    assert main(["create", str(tmp_path / "x.mp4"), "-o", str(out)]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said == [f"talk3d: {said[0].removeprefix('talk3d: ')}"]
+    assert "the questions were not answered" in said[0]
+
+
+def test_the_command_that_goes_on_can_be_pasted(tmp_path, monkeypatch):
+    hints = []
+
+    class Stopped(Progress):
+        def __init__(self, hint):
+            hints.append(hint)
+            super().__init__(hint)
+
+    words = ["create", str(tmp_path / "my film.mp4"), "-o", "x.safetensors"]
+    words.append("--synthetic")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(avatars, "Progress", Stopped)
+    monkeypatch.setattr(sys, "argv", ["talk3d", *words])
+    assert main(words) == 2
+    command = hints[0].partition("goes on: ")[2]
+    assert shlex.split(command) == ["talk3d", *words]
 
 
 def test_the_label_is_seen():
