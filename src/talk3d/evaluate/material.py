@@ -30,6 +30,7 @@ __all__ = [
     "changes",
     "decode",
     "encode",
+    "heard",
     "open_truth",
     "placed",
     "sound_of",
@@ -285,6 +286,22 @@ def placed(clip: Clip, place: Place, truth: Truth) -> Shots:
         return scaled(clip.frame(place.frame(k)), truth.size)
 
     return frame
+
+
+def heard(clip: Clip, place: Place, moments: range, *, fps: float) -> Wave | None:
+    """Return the clip's own sound of some judged moments, silent beyond its ends.
+
+    Args:
+        clip: The result.
+        place: Where the judged part lies in it.
+        moments: Consecutive judged moments.
+        fps: Frames per second of the clip.
+    """
+    if clip.wave is None:
+        return None
+    first = round((place.start + moments.start) / fps * AUDIO_RATE)
+    length = round(len(moments) / fps * AUDIO_RATE)
+    return np.pad(clip.wave, (max(-first, 0), length))[max(first, 0) :][:length]
 
 
 def thumbnails(frames: Iterator[np.ndarray], side: int) -> Float[np.ndarray, "n s s"]:
