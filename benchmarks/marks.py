@@ -185,7 +185,7 @@ def _spread(file: Path, count: int) -> Iterator[np.ndarray]:
 
 
 def _seconds(file: Path) -> float:
-    with av.open(str(file)) as container:
+    with av.open(str(file.absolute())) as container:
         return (container.duration or 0) / av.time_base
 
 

@@ -1,6 +1,7 @@
 """Model files: round trips and refusals."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -88,3 +89,20 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):
         _interrupted_write(path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o022, 0o002])
+def test_a_new_file_has_the_mode_that_the_user_wants(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        path = _save(tmp_path / "x.safetensors")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
+def test_a_file_that_is_written_again_keeps_its_mode(tmp_path, mode):
+    path = _save(tmp_path / "x.safetensors")
+    path.chmod(mode)
+    assert _save(path).stat().st_mode & 0o777 == mode

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from talk3d.audio import SAMPLE_RATE, load_audio
+from talk3d.evaluate.material import decode, encode
 from talk3d.movie import write_movie
-from talk3d.video import probe_video, read_audio, read_frames
+from talk3d.synthetic.movie import MovieWriter
+from talk3d.video import copy_sound, probe_video, read_audio, read_frames
 
 RATE = 48_000
 BEEP = 3.0
@@ -239,3 +241,21 @@ def test_pictures_of_another_shape_are_not_stretched(tmp_path):
     # A quarter of 96 x 128 pixels, shrunk by 3/4; a pixel of blur a side.
     assert (width, height) == (pytest.approx(18, abs=2), pytest.approx(24, abs=2))
     assert frames[50][:, :24].max() < 40
+
+
+def test_a_colon_in_a_name_is_no_protocol(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sound = beep(tmp_path / "a.wav", codec="pcm_s16le").rename("12:30:04.wav")
+    assert len(load_audio(Path(sound.name))) == 4 * SAMPLE_RATE
+    movie = Path("2026-11-21T12:30:05.mp4")
+    frames = [np.full((64, 64, 3), 20 * k, np.uint8) for k in range(10)]
+    write_movie(movie, frames, fps=25.0, sound=Path(sound.name))
+    assert len(list(read_frames(movie, fps=25.0))) == 10
+    copy_sound(movie, Path("12:30.mka"), start=0.0, end=0.4)
+    assert len(read_audio(Path("12:30.mka"), rate=16_000)) > 0
+    again = Path("12:31.mp4")
+    encode(again, lambda k: frames[k], count=10, fps=25.0, crf=18)
+    assert decode(again, tmp_path / "raw", fps=25.0).shape == (10, 64, 64)
+    with MovieWriter(Path("12:32.mp4"), size=64, fps=25.0) as writer:
+        writer.add(frames[0])
+    assert Path("12:32.mp4").is_file()

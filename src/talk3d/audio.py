@@ -285,7 +285,7 @@ def load_audio(path: Path) -> Float[Tensor, " samples"]:
 
 def _decode(path: Path) -> tuple[Float[np.ndarray, "channels samples"] | None, float]:
     """Return the channels at 16 kHz, and by how many seconds they follow time 0."""
-    with av.open(str(path)) as container:
+    with av.open(str(path.absolute())) as container:
         if not container.streams.audio:
             return None, 0.0
         sound = container.streams.audio[0]

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -182,7 +183,7 @@ def write_atomically(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` and rename it on success.
 
     The temporary file keeps the suffix. On any error it is removed and ``path`` is
-    left as it was.
+    left as it was. The file keeps the mode it had; a new one has the user's default.
 
     Raises:
         PermissionError: if the folder cannot be written.
@@ -195,10 +196,19 @@ def write_atomically(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o644)
+        temporary.chmod(_mode(path))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _mode(path: Path) -> int:
+    """Return the mode of a file, or the one it would be made with."""
+    if path.exists():
+        return stat.S_IMODE(path.stat().st_mode)
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return 0o666 & ~umask
 
 
 def half_precision(state: dict[str, Tensor]) -> dict[str, Tensor]:

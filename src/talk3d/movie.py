@@ -106,7 +106,7 @@ def _write(
         raise ValueError(message)
     with (
         write_atomically(path) as temporary,
-        av.open(str(temporary), "w", format=form.suffix[1:]) as container,
+        av.open(str(temporary.absolute()), "w", format=form.suffix[1:]) as container,
     ):
         rate = Fraction(fps).limit_denominator(1001)
         stream = container.add_stream(form.codec, rate=rate, options=form.options)
@@ -146,7 +146,7 @@ class _Sound:
 
     def __init__(self, container: OutputContainer, path: Path) -> None:
         self._container = container
-        self._source = av.open(str(path))
+        self._source = av.open(str(path.absolute()))
         stream = self._source.streams.audio[0]
         rate = next((r for r in _RATES if r >= stream.rate), _RATES[-1])
         layout = "mono" if stream.channels == 1 else "stereo"

@@ -28,6 +28,7 @@ from talk3d.personalize import PersonalizeConfig, personalize
 from talk3d.preprocess.run import PreprocessConfig, preprocess
 from talk3d.trust.consent import Consent
 from talk3d.trust.holders import (
+    avatar_consent,
     avatar_fingerprint,
     record_consent,
     replace_consent,
@@ -35,7 +36,7 @@ from talk3d.trust.holders import (
 )
 from talk3d.trust.ledger import note
 from talk3d.trust.marking import Marks
-from talk3d.trust.pictures import subject_stamp, write_picture
+from talk3d.trust.pictures import is_preview, subject_stamp, write_picture
 
 __all__ = [
     "CreateConfig",
@@ -50,6 +51,7 @@ __all__ = [
 _LOG = logging.getLogger(__name__)
 _SAMPLE_RATE = 16_000
 _MARKED = Marks()
+_SUFFIX = ".safetensors"
 _DISK_BYTES = 2_000_000_000
 _PREVIEW_SECONDS = 120.0
 _FITTING_SHARE = 0.78
@@ -87,19 +89,21 @@ def create(
 
     Args:
         video: the person talking.
-        out: destination of the avatar.
+        out: destination of the avatar, ``*.safetensors``.
         prior: file of the prior.
         work: folder for everything in between.
         config: how.
         report: receives progress.
-        consent: of the person shown.
+        consent: of the person shown; an avatar that is there already gets it, too.
 
     Raises:
-        ValueError: if the video cannot be used, the work folder belongs to another
-            video or configuration, or the avatar exists and is not this run's.
+        ValueError: if the video or the name cannot be used, the work folder belongs
+            to another video or configuration, or the avatar exists and is not this
+            run's.
         FileNotFoundError: if the video or the prior is missing.
         OSError: if there is too little disk space.
     """
+    _check_name(out, "avatar")
     work.mkdir(parents=True, exist_ok=True)
     _check_disk(work)
     _claim(work, video, prior, config)
@@ -111,7 +115,9 @@ def create(
     if not generator.is_file():
         fitting = replace(config.personalize, minutes=_share(config, _FITTING_SHARE))
         personalize_subject(subject, prior, generator, fitting, report)
-    if not out.is_file():
+    if out.is_file():
+        _renew(out, consent)
+    else:
         learning = replace(config.animator, minutes=_share(config, 1 - _FITTING_SHARE))
         train_subject(subject, generator, out, learning, report)
     note(
@@ -122,6 +128,16 @@ def create(
         source=str(video.resolve()),
         consent=consent.sha256,
     )
+
+
+def _renew(avatar: Path, consent: Consent) -> None:
+    """Give an avatar the consent of now, if it has another or none that opens."""
+    try:
+        held = avatar_consent(avatar)
+    except ValueError:
+        held = None
+    if held != consent:
+        replace_consent(avatar, consent)
 
 
 def preprocess_subject(
@@ -154,7 +170,11 @@ def personalize_subject(
     """Fit the prior to a subject and write a generator file.
 
     Without an encoder the shipped one is taken if it knows the prior.
+
+    Raises:
+        ValueError: if the name does not end in ``.safetensors``, or is of a folder.
     """
+    _check_name(out, "generator")
     state = out.with_suffix(".state")
     opened = Subject.open(subject)
     preview = _Preview(out.with_suffix(".png"), opened)
@@ -176,7 +196,12 @@ def train_subject(
     config: AnimatorTrainConfig,
     report: Report,
 ) -> None:
-    """Teach a personalised generator to speak and write an avatar file."""
+    """Teach a personalised generator to speak and write an avatar file.
+
+    Raises:
+        ValueError: if the name does not end in ``.safetensors``, or is of a folder.
+    """
+    _check_name(out, "avatar")
     opened, person = Subject.open(subject), load_person(generator)
     consent = subject_consent(opened)
     state = out.with_suffix(".state")
@@ -215,7 +240,7 @@ def yaw_sheet(person: Person) -> UInt8[np.ndarray, "size width 3"]:
 
 
 class _Preview:
-    """Writes a picture of the person every two minutes."""
+    """Writes a picture of the person every two minutes, over none but its own."""
 
     def __init__(self, path: Path, subject: Subject) -> None:
         self._path = path
@@ -226,7 +251,22 @@ class _Preview:
         if time.monotonic() < self._due:
             return
         self._due = time.monotonic() + _PREVIEW_SECONDS
+        if self._path.exists() and not is_preview(self._path):
+            _LOG.info("%s is not ours: there is no preview", self._path)
+            return
         write_picture(self._path, yaw_sheet(person), self._stamp)
+
+
+def _check_name(out: Path, what: str) -> None:
+    """Refuse a name whose neighbours (state, preview, work) could be somebody's."""
+    if out.suffix == _SUFFIX and not out.is_dir():
+        return
+    given = "is a folder" if out.is_dir() else f"does not end in {_SUFFIX}"
+    message = (
+        f"the {what} cannot be written to {out}, which {given}: give the name of a file"
+        f" that ends in {_SUFFIX}, such as {what}{_SUFFIX}"
+    )
+    raise ValueError(message)
 
 
 def _check_disk(work: Path) -> None:

@@ -63,7 +63,7 @@ def _open(path: Path) -> Iterator[InputContainer]:
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty (0 bytes): give a video file")
     try:
-        container = av.open(str(path))
+        container = av.open(str(path.absolute()))
     except (FFmpegError, UnicodeDecodeError) as error:
         raise ValueError(
             f"{path} is not a video that can be read ({_reason(error)}): give an MP4, "
@@ -347,7 +347,10 @@ def copy_sound(path: Path, out: Path, *, start: float, end: float) -> None:
         ValueError: There is no sound.
     """
     origin = _picture_start(path)
-    with _open(path) as source, av.open(str(out), "w", format="matroska") as target:
+    with (
+        _open(path) as source,
+        av.open(str(out.absolute()), "w", format="matroska") as target,
+    ):
         stream = _sound_stream(source, path)
         copy = target.add_stream_from_template(stream)
         for packet in source.demux(stream):

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
+import soundfile
+import torch
 
+from talk3d.audio import MelConfig, audio_windows, log_mel
+from talk3d.dataset import Subject
 from talk3d.evaluate import controls, metrics
 from talk3d.evaluate.material import Truth, open_truth
 from talk3d.evaluate.regions import mouth_box
@@ -63,6 +69,45 @@ def test_the_nearest_frame_in_sound_has_a_better_mouth(truth):
     by_sound = np.abs(opening[controls.nearest_by_sound(truth, frames)] - own).mean()
     by_pose = np.abs(opening[controls.nearest_by_pose(truth, frames)] - own).mean()
     assert by_sound < by_pose
+
+
+def test_the_nearest_frames_are_those_of_a_search_through_everything(truth):
+    frames, subject = controls.training_frames(truth), truth.subject
+    chosen = list(controls._STEADY + controls._BROWS)
+    chosen += list(controls.LEFT_EYE + controls.RIGHT_EYE)
+    moments = np.arange(truth.first, truth.first + truth.count)
+    points = subject.arrays["landmarks"][:, chosen]
+    square = ((points[frames][None] - points[moments][:, None]) ** 2).sum(axis=-1)
+    pose = np.sqrt(square.mean(axis=-1))
+    assert np.array_equal(
+        controls.nearest_by_pose(truth, frames), frames[pose.argmin(axis=1)]
+    )
+    mel = log_mel(torch.from_numpy(subject.audio()), MelConfig(mels=20))
+    times = torch.arange(truth.total).add(0.5).div(truth.fps).float()
+    heard = audio_windows(mel, times, before=0.1, after=0.1).flatten(1).numpy()
+    apart = ((heard[frames][None] - heard[moments][:, None]) ** 2).mean(axis=-1)
+    far = pose > np.sort(pose, axis=1)[:, [round(0.1 * len(frames)) - 1]]
+    best = np.where(far, np.inf, apart).argmin(axis=1)
+    assert np.array_equal(controls.nearest_by_sound(truth, frames), frames[best])
+
+
+def test_memory_does_not_grow_with_the_square_of_the_length(tmp_path):
+    rng, total, train = np.random.default_rng(0), 2000, np.arange(1600)
+    soundfile.write(tmp_path / "audio.wav", rng.normal(0, 0.1, total * 640), 16_000)
+    points = rng.uniform(size=(total, 478, 2)).astype(np.float32)
+    subject = Subject(tmp_path, {"fps": 25.0}, {"landmarks": points})
+    unseen = np.zeros((8, 8, 3), np.uint8)
+    truth = Truth(
+        "long", lambda _: unseen, 400, (8, 8), 25.0, 1600, total, subject=subject
+    )
+    tracemalloc.start()
+    try:
+        controls.nearest_by_sound(truth, train)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # sound windows of all frames take 3 MB, those of all pairs would take 100 MB
+    assert peak < 50e6
 
 
 def test_a_frozen_mouth_stands_still_and_leaves_the_rest(truth):

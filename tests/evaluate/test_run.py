@@ -10,11 +10,25 @@ import numpy as np
 import pytest
 
 from talk3d.dataset import Subject
+from talk3d.evaluate import run
 from talk3d.evaluate.run import EvaluateConfig, evaluate
+from talk3d.trust.identity import load_identity
+from talk3d.trust.manifest import sign
+from talk3d.trust.watermark import Mark
 
-from .subjects import SIZE, draw, openings, places, speech, write_subject, write_video
+from .subjects import (
+    SIZE,
+    draw,
+    landmarks,
+    openings,
+    places,
+    speech,
+    write_subject,
+    write_video,
+)
 
 FRAMES = 200
+SPOKEN = 75
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +108,61 @@ def test_files_hold_every_number(subject, nothing, tmp_path):
     assert not bars["matte/sharpness", None]
     strips = [path.name for path in (tmp_path / "out" / "strips").rglob("*.png")]
     assert sorted(strips) == sorted(["eyes.png", "frames.png", "mouths.png"] * 2)
+
+
+def test_a_marked_result_is_said_to_be_by_its_pictures_or_its_manifest(
+    subject, nothing, tmp_path
+):
+    pictures, wave = _part(subject, Subject.open(subject).test)
+    mark = Mark.of("0123456789", SIZE, SIZE)
+    marked = np.stack([mark.apply(picture) for picture in pictures])
+    bare = write_video(tmp_path / "bare.mp4", pictures, None)
+    sign(bare, tmp_path / "signed.mp4", {"what": "a test"}, load_identity())
+    results = {
+        write_video(tmp_path / "marked.mkv", marked, wave): True,
+        tmp_path / "signed.mp4": True,
+        bare: False,
+    }
+    for number, (result, expected) in enumerate(results.items()):
+        out = tmp_path / f"out{number}"
+        report = _judge(result, subject, out, nothing, controls=())
+        said = [note for note in report.notes if "--unmarked REASON" in note]
+        assert len(said) == expected, result.name
+        assert ("talk3d's watermark" in (out / "report.json").read_text()) == expected
+
+
+def _seen(shots, count, *, nets):
+    """Find landmarks as a perfect network would: by the frame that is shown."""
+    opening, place = openings(SPOKEN), places(SPOKEN)
+    known = draw(opening, place)[:, ::3, ::3].astype(np.int16)
+    frames = [shots(k)[::3, ::3].astype(np.int16) for k in range(count)]
+    which = [int(np.abs(known - one).mean(axis=(1, 2, 3)).argmin()) for one in frames]
+    return (landmarks(opening, place) * SIZE)[which]
+
+
+@pytest.mark.parametrize(
+    ("pictures_late", "sound_late", "expected"),
+    [(0, 0, 0.0), (0, 5, 0.2), (5, 5, 0.0), (5, 0, -0.2)],
+)
+def test_a_result_is_heard_with_its_own_sound(
+    nothing, tmp_path, monkeypatch, pictures_late, sound_late, expected
+):
+    monkeypatch.setattr(run._Session, "_open_nets", lambda _self: object())
+    monkeypatch.setattr(run._Session, "write", lambda *_: None)
+    monkeypatch.setattr(run.LearnedScores, "frames", lambda *_, **__: {})
+    monkeypatch.setattr(run.scores, "track", _seen)
+    subject = write_subject(tmp_path / "drawn", SPOKEN)
+    pictures, wave = _part(subject, range(SPOKEN))
+    pictures = np.concatenate([pictures[:1].repeat(pictures_late, 0), pictures])
+    wave = np.pad(wave, (640 * sound_late, 0))
+    result = write_video(tmp_path / "x.mkv", pictures, wave)
+    options = {"part": "all", "controls": ()}
+    report = _judge(result, subject, tmp_path / "out", nothing, **options)
+    assert report.lag.removed == pictures_late
+    labels = ["result", *(["result, as delivered"] if pictures_late else [])]
+    found = [report.rows[label]["sound/offset"].mean for label in labels]
+    # within a frame: the drawn lips do not run ahead of the sound as real ones do
+    assert found == pytest.approx([expected] * len(found), abs=0.04)
 
 
 def test_what_cannot_be_computed_is_said(subject, nothing, tmp_path):

@@ -1,7 +1,9 @@
 """Consent: refused when missing, edited, moved, expired or too narrow."""
 
 import json
+import time
 from dataclasses import asdict, replace
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -169,3 +171,26 @@ def test_the_template_of_the_documentation_is_the_one_that_is_printed(capsys):
 
 def test_a_synthetic_face_may_be_used_for_everything():
     permit(synthetic_consent("x"), purpose="commercial", speech_sha256="s", name="x")
+
+
+@pytest.mark.parametrize("zone", ["EAST-14", "WEST+12"])
+def test_days_are_those_of_the_users_calendar(agreed, zone, monkeypatch):
+    # at any hour one of the two zones has another day than UTC
+    with monkeypatch.context() as there:
+        there.setenv("TZ", zone)
+        time.tzset()
+        today = date.today()
+        assert synthetic_consent("x").date == today.isoformat()
+        last = replace(agreed, expires=today.isoformat())
+        permit(last, purpose="private", speech_sha256="s", name="me")
+        over = replace(agreed, expires=(today - timedelta(days=1)).isoformat())
+        with pytest.raises(ValueError, match="expired"):
+            permit(over, purpose="private", speech_sha256="s", name="me")
+    time.tzset()
+
+
+def test_a_consent_from_where_it_is_tomorrow_already_is_taken(agreed):
+    days = [(date.today() + timedelta(days=n)).isoformat() for n in (1, 2)]
+    assert replace(agreed, date=days[0]).date == days[0]
+    with pytest.raises(ValueError, match="not yet"):
+        replace(agreed, date=days[1])

@@ -1,6 +1,7 @@
 """The core path: speak marks, refuses and works offline; verify and forget answer."""
 
 import json
+import shlex
 import socket
 import subprocess
 import sys
@@ -9,18 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from tests.drawn import write_ball_subject
 from tests.trust.conftest import picture
 
 from talk3d import speaking
+from talk3d.cli import avatars
 from talk3d.cli.main import main
+from talk3d.cli.progress import Progress
 from talk3d.movie import write_movie
 from talk3d.speaking import SpeakConfig, speak
 from talk3d.trust.forget import forget
 from talk3d.trust.holders import replace_consent
 from talk3d.trust.ledger import ledger_entries, note
 from talk3d.trust.marking import Marks, label_picture
+from talk3d.trust.pictures import avatar_stamp, write_picture
 from talk3d.trust.verify import verify
 from talk3d.video import read_frames
 
@@ -67,6 +70,37 @@ def test_a_manifest_from_another_video_is_noticed(spoken, tmp_path, agreed):
     verdict = verify(tmp_path / "lie.mp4")
     assert verdict.belong is False
     assert "two different videos" in verdict.sentences()[-1]
+
+
+def test_a_strangers_signature_over_our_mark_is_not_called_ours(
+    spoken, tmp_path, monkeypatch
+):
+    from talk3d.trust.identity import load_identity
+    from talk3d.trust.manifest import sign
+
+    bare = tmp_path / "bare.mp4"
+    write_movie(bare, list(read_frames(spoken)), fps=25.0)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TALK3D_IDENTITY", str(tmp_path / "stranger"))
+        sign(bare, tmp_path / "lie.mp4", {"what": "else"}, load_identity())
+    verdict = verify(tmp_path / "lie.mp4")
+    said = " ".join(verdict.sentences())
+    assert not verdict.here
+    assert "self-signed: nobody you named vouches" in said
+    assert f"This installation wrote it, as {spoken}." in said
+
+
+def test_our_signature_is_known_wherever_the_identity_lies(tmp_path, monkeypatch):
+    from talk3d.trust.identity import load_identity
+    from talk3d.trust.manifest import sign
+
+    monkeypatch.setenv("TALK3D_IDENTITY", str(tmp_path / "keys"))
+    bare = tmp_path / "bare.mp4"
+    write_movie(bare, [picture(i) for i in range(6)], fps=25.0)
+    sign(bare, tmp_path / "ours.mp4", {"what": "ours"}, load_identity())
+    verdict = verify(tmp_path / "ours.mp4")
+    assert verdict.here
+    assert "trusted: signed by this installation" in verdict.sentences()[0]
 
 
 def test_an_ordinary_movie_is_not_accused(tmp_path):
@@ -143,6 +177,42 @@ def test_create_without_consent_is_refused(tmp_path, capsys, monkeypatch):
     assert "whose face is this?" in capsys.readouterr().err
 
 
+def test_an_end_of_the_answers_is_told_in_one_sentence(tmp_path, capsys, monkeypatch):
+    answers = iter(["Ann"])
+
+    def answer(_question):
+        try:
+            return next(answers)
+        except StopIteration:
+            raise EOFError from None
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", answer)
+    out = tmp_path / "x.safetensors"
+    assert main(["create", str(tmp_path / "x.mp4"), "-o", str(out)]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said == [f"talk3d: {said[0].removeprefix('talk3d: ')}"]
+    assert "the questions were not answered" in said[0]
+
+
+def test_the_command_that_goes_on_can_be_pasted(tmp_path, monkeypatch):
+    hints = []
+
+    class Stopped(Progress):
+        def __init__(self, hint):
+            hints.append(hint)
+            super().__init__(hint)
+
+    words = ["create", str(tmp_path / "my film.mp4"), "-o", "x.safetensors"]
+    words.append("--synthetic")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(avatars, "Progress", Stopped)
+    monkeypatch.setattr(sys, "argv", ["talk3d", *words])
+    assert main(words) == 2
+    command = hints[0].partition("goes on: ")[2]
+    assert shlex.split(command) == ["talk3d", *words]
+
+
 def test_the_label_is_seen():
     plain = picture(size=256)
     labelled = label_picture(plain)
@@ -197,7 +267,8 @@ def test_forget_removes_all_of_a_person_and_nothing_else(spoken, bare_avatar, tm
     (work / "run.json").write_text('{"video": "a", "prior": "b", "config": {}}')
     (work / "mine.txt").write_text("not made by talk3d")
     bare_avatar.with_suffix(".state").write_bytes(b"x")
-    Image.new("RGB", (70, 10)).save(bare_avatar.with_suffix(".png"))
+    sheet = np.hstack([picture(i) for i in range(7)])
+    write_picture(bare_avatar.with_suffix(".png"), sheet, avatar_stamp(None, "x"))
     video = tmp_path / "me.mp4"
     video.write_bytes(b"the recording")
     places = {"avatar_path": str(bare_avatar), "work": str(work)}

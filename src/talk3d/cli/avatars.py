@@ -3,6 +3,7 @@
 Nothing heavy is imported before a command runs, so help answers at once.
 """
 
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,7 @@ def create(
 
     folder = work or out.with_suffix(".work")
     agreed = chosen_consent(consent, synthetic=synthetic, name=video.stem)
-    again = " ".join(["talk3d", *sys.argv[1:]])
+    again = shlex.join(["talk3d", *sys.argv[1:]])
     with Progress(f"interrupted; the same command goes on: {again}") as progress:
         run(
             video,

@@ -95,7 +95,7 @@ def chosen_consent(file: Path | None, *, synthetic: bool, name: str) -> "Consent
     """Return the consent from a file, from questions, or for a synthetic face.
 
     Raises:
-        ValueError: if there is none, or two.
+        ValueError: if there is none, or two, or the answers end before the last.
     """
     from talk3d.trust.consent import read_consent, synthetic_consent
 
@@ -112,16 +112,23 @@ def chosen_consent(file: Path | None, *, synthetic: bool, name: str) -> "Consent
             " (talk3d consent --template prints one), or --synthetic if nobody's"
         )
         raise ValueError(message)
-    return _asked()
+    try:
+        return _asked()
+    except EOFError as error:
+        message = (
+            "the questions were not answered, so there is no consent: answer them, or"
+            " give --consent FILE or --synthetic"
+        )
+        raise ValueError(message) from error
 
 
 def _asked() -> "Consent":
     """Ask for a consent on the terminal."""
-    from datetime import UTC, datetime
+    from datetime import date
 
     from talk3d.trust.consent import PURPOSES, Consent
 
-    today = datetime.now(UTC).date().isoformat()
+    today = date.today().isoformat()
     print("An avatar can make this person say anything. Their consent, please:")
     person = input("  name of the person shown: ")
     given_by = input("  who agrees (self, or name and right): [self] ") or "self"

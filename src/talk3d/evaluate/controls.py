@@ -23,7 +23,7 @@ moved back, and laid over the mouth box of the widest opening with a soft rim.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -142,7 +142,7 @@ def nearest_by_pose(
     truth: Truth, frames: Int[np.ndarray, " training"]
 ) -> Int[np.ndarray, " judged"]:
     """Pick for each judged moment the training frame nearest in pose and blink."""
-    return frames[_pose_distance(truth, frames).argmin(axis=1)]
+    return frames[[apart.argmin() for apart in _pose_distances(truth, frames)]]
 
 
 def nearest_by_sound(
@@ -150,9 +150,7 @@ def nearest_by_sound(
 ) -> Int[np.ndarray, " judged"]:
     """Pick among the tenth nearest in pose the frame nearest in sound."""
     assert truth.subject is not None
-    pose = _pose_distance(truth, frames)
     count = max(round(_POSE_SHARE * len(frames)), 1)
-    close = np.argsort(pose, axis=1)[:, :count]
     mel = log_mel(torch.from_numpy(truth.subject.audio()), MelConfig(mels=20))
     numbers = np.concatenate(
         [frames, np.arange(truth.first, truth.first + truth.count)]
@@ -161,8 +159,11 @@ def nearest_by_sound(
     cut = audio_windows(mel, times, before=_SOUND_REACH, after=_SOUND_REACH)
     heard = cut.flatten(1).numpy()
     train, judged = heard[: len(frames)], heard[len(frames) :]
-    apart = ((train[close] - judged[:, None]) ** 2).mean(axis=2)
-    return frames[close[np.arange(len(close)), apart.argmin(axis=1)]]
+    picks = []
+    for own, pose in zip(judged, _pose_distances(truth, frames), strict=True):
+        close = np.argsort(pose)[:count]
+        picks.append(close[((train[close] - own) ** 2).mean(axis=1).argmin()])
+    return frames[picks]
 
 
 def frozen_mouth(
@@ -246,17 +247,20 @@ def _moved(
     return cv2.warpAffine(picture, centres, size, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _pose_distance(
+def _pose_distances(
     truth: Truth, frames: np.ndarray
-) -> Float[np.ndarray, "judged training"]:
-    """Measure how far the steady points and lids of two frames are apart."""
+) -> Iterator[Float[np.ndarray, " training"]]:
+    """Measure for each judged moment how far its steady points and lids are from all.
+
+    One moment at a time: all together would grow with the square of the length.
+    """
     assert truth.subject is not None
     points = truth.subject.arrays["landmarks"]
     chosen = list(_STEADY + _BROWS + LEFT_EYE + RIGHT_EYE)
     judged = points[truth.first : truth.first + truth.count][:, chosen]
     train = points[frames][:, chosen]
-    apart = [((train - own) ** 2).sum(axis=-1).mean(axis=-1) for own in judged]
-    return np.sqrt(np.stack(apart))
+    for own in judged:
+        yield np.sqrt(((train - own) ** 2).sum(axis=-1).mean(axis=-1))
 
 
 def _looked_up(frame: Callable[[int], np.ndarray], pick: np.ndarray) -> Shots:

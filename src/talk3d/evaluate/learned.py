@@ -81,11 +81,13 @@ class LearnedScores:
             found |= perceptual_scores(shots, truth, moments=moments, model=self._lpips)
         return found
 
-    def sync(self, shots: Shots, track: Track, truth: Truth) -> dict[str, float]:
+    def sync(
+        self, shots: Shots, track: Track, heard: np.ndarray | None, *, fps: float
+    ) -> dict[str, float]:
         """Measure lips and sound of a row by SyncNet, if it was given."""
-        if self._syncnet is None or truth.wave is None:
+        if self._syncnet is None or heard is None:
             return {}
-        score = self._syncnet.judge(shots, track, truth.wave, fps=truth.fps)
+        score = self._syncnet.judge(shots, track, heard, fps=fps)
         if score is None:
             return {}
         return {f"syncnet/{name}": value for name, value in vars(score).items()}

@@ -30,6 +30,7 @@ __all__ = [
     "changes",
     "decode",
     "encode",
+    "heard",
     "open_truth",
     "placed",
     "sound_of",
@@ -197,7 +198,7 @@ def decode(path: Path, scratch: Path, *, fps: float) -> Clip:
             f"{path} holds no picture that can be decoded; export it again."
         )
     height, width, _ = shape
-    with av.open(str(path)) as container:
+    with av.open(str(path.absolute())) as container:
         rate = float(container.streams.video[0].average_rate or fps)
     return Clip(path.name, scratch, (count, height, width), sound_of(path), rate)
 
@@ -230,7 +231,7 @@ def encode(
     wave: Wave | None = None,
 ) -> None:
     """Write H.264 (4:2:0, BT.709; an odd last row or column is dropped), AAC sound."""
-    with av.open(str(path), "w") as container:
+    with av.open(str(path.absolute()), "w") as container:
         rate = Fraction(fps).limit_denominator(1001)
         stream = container.add_stream("libx264", rate=rate, options={"crf": str(crf)})
         first = shots(0)
@@ -285,6 +286,22 @@ def placed(clip: Clip, place: Place, truth: Truth) -> Shots:
         return scaled(clip.frame(place.frame(k)), truth.size)
 
     return frame
+
+
+def heard(clip: Clip, place: Place, moments: range, *, fps: float) -> Wave | None:
+    """Return the clip's own sound of some judged moments, silent beyond its ends.
+
+    Args:
+        clip: The result.
+        place: Where the judged part lies in it.
+        moments: Consecutive judged moments.
+        fps: Frames per second of the clip.
+    """
+    if clip.wave is None:
+        return None
+    first = round((place.start + moments.start) / fps * AUDIO_RATE)
+    length = round(len(moments) / fps * AUDIO_RATE)
+    return np.pad(clip.wave, (max(-first, 0), length))[max(first, 0) :][:length]
 
 
 def thumbnails(frames: Iterator[np.ndarray], side: int) -> Float[np.ndarray, "n s s"]:

@@ -20,9 +20,9 @@ from talk3d.evaluate import align, controls, material, scores
 from talk3d.evaluate.align import Lag, Place
 from talk3d.evaluate.controls import Row
 from talk3d.evaluate.learned import LearnedScores, set_scores
+from talk3d.evaluate.marks import mark_notes
 from talk3d.evaluate.material import Shots
 from talk3d.evaluate.page import write_page
-from talk3d.evaluate.points import face_scale, lip_distance
 from talk3d.evaluate.report import (
     DELIVERED,
     RESULT,
@@ -39,7 +39,6 @@ from talk3d.trust.pictures import result_stamp, stamp_file
 
 __all__ = ["EvaluateConfig", "evaluate"]
 
-_RATE = 16_000
 _WHAT = "a synthetic talking head beside its recording"
 
 
@@ -136,12 +135,17 @@ class _Session:
         self._rows: list[Row] = [(RESULT, self._placed(clip, self._place))]
         if self._lag.removed:
             self._rows.append((DELIVERED, self._placed(clip, place)))
+        self._sounds = {
+            label: material.heard(clip, where, self._moments, fps=truth.fps)
+            for label, where in ((RESULT, self._place), (DELIVERED, place))
+        }
         self._groups: dict[str, list[str]] = {}
         self._landmarks: Track | None = None
         self._tracks: dict[str, Track] = {}
         self._frames: dict[str, PerFrame] = {}
         self._summary: dict[str, dict[str, Score]] = {}
         self._say_missing()
+        self._notes += mark_notes(result, clip, fps=truth.fps)
 
     def _open_nets(self) -> FaceNets | None:
         config = self._config
@@ -283,19 +287,27 @@ class _Session:
             clip: dict[str, float] = {}
             self._frames[label] |= self._learned.frames(shots, truth, moments=moments)
             if track is not None:
+                own, heard = self._tracks[label], self._heard(label)
                 points, clip = scores.landmark_scores(
-                    self._tracks[label], track, fps=truth.fps, wave=truth.wave
+                    own, track, fps=truth.fps, wave=truth.wave, heard=heard
                 )
                 self._frames[label] |= points
-                clip |= self._learned.sync(shots, self._tracks[label], truth)
+                clip |= self._learned.sync(shots, own, heard, fps=truth.fps)
                 if label == "truth" and stored is not None:
-                    clip["lips/lmd_floor"] = _floor(track, stored * truth.size[0])
+                    clip["lips/lmd_floor"] = scores.landmark_floor(
+                        track, stored * truth.size[0]
+                    )
             self._summary[label] = scores.summarise(self._frames[label], clip)
             self._summary[label] |= set_scores(
                 self._learned.features(shots, truth.count), features
             )
         for label, names in self._groups.items():
             self._merge(label, names)
+
+    def _heard(self, label: str) -> np.ndarray | None:
+        """Return what a row's lips are compared with: a result's sound is its own."""
+        truth, own = self._truth.wave, self._sounds.get(label)
+        return truth if truth is None or own is None else own
 
     def _merge(self, label: str, names: list[str]) -> None:
         """Replace some rows by their mean."""
@@ -371,11 +383,6 @@ class _Session:
     def _write_player(self, path: Path) -> None:
         """Encode truth and result side by side with the result's sound."""
         truth, result = self._truth, self._rows[0][1]
-        wave = self._clip.wave
-        if wave is not None:
-            first = round((self._place.start + self._moments.start) / truth.fps * _RATE)
-            length = round(truth.count / truth.fps * _RATE)
-            wave = np.pad(wave, (max(-first, 0), length))[max(first, 0) :][:length]
         unsigned = self._scratch / "player.mp4"
         material.encode(
             unsigned,
@@ -383,16 +390,10 @@ class _Session:
             count=truth.count,
             fps=truth.fps,
             crf=18,
-            wave=wave,
+            wave=self._sounds[RESULT],
         )
         self._stamp.sign_movie(unsigned, path)
 
 
 def _normalised(track: Track | None, size: tuple[int, int]) -> Track | None:
     return None if track is None else track / np.asarray(size, np.float32)
-
-
-def _floor(track: Track, stored: Track) -> float:
-    """Measure the landmark net's own error: LMD of the truth against stored points."""
-    distance = lip_distance(track, stored, scale=face_scale(stored))
-    return float(np.nanmean(distance))

@@ -31,6 +31,7 @@ __all__ = [
     "PerFrame",
     "Score",
     "identity_scores",
+    "landmark_floor",
     "landmark_scores",
     "perceptual_scores",
     "picture_scores",
@@ -138,9 +139,21 @@ def identity_scores(
 
 
 def landmark_scores(
-    result: Track, truth: Track, *, fps: float, wave: np.ndarray | None
+    result: Track,
+    truth: Track,
+    *,
+    fps: float,
+    wave: np.ndarray | None,
+    heard: np.ndarray | None,
 ) -> tuple[PerFrame, dict[str, float]]:
-    """Compare a row's landmarks (pixels) with the truth's.
+    """Compare a row's landmarks with the truth's.
+
+    Args:
+        result: The row's landmarks in pixels.
+        truth: The truth's.
+        fps: Frames per second of both.
+        wave: The truth's sound, 16 kHz: tells where nothing is said.
+        heard: The sound that goes with the row's pictures, 16 kHz.
 
     Returns:
         Scores per frame, and scores of the clip.
@@ -172,15 +185,22 @@ def landmark_scores(
     if wave is not None:
         quiet = blinks.quiet_frames(wave, len(gap), fps=fps, rate=_RATE)
         clip["lips/silence_motion"] = blinks.silence_motion(gap, truth_gap, quiet)
-        offset = sound_offset(gap, wave, fps=fps, rate=_RATE)
+    if heard is not None:
+        offset = sound_offset(gap, heard, fps=fps, rate=_RATE)
         clip["sound/offset"] = offset.seconds
         clip["sound/confidence"] = offset.confidence
         if math.isfinite(offset.seconds):
             clip["sound/in_step"] = offset.in_step
-        verdict = judge_sync(shipped_judge(), result, wave, fps=fps, scale=scale)
+        verdict = judge_sync(shipped_judge(), result, heard, fps=fps, scale=scale)
         if math.isfinite(verdict.offset):
             clip |= {f"judge/{name}": value for name, value in vars(verdict).items()}
     return frames, clip
+
+
+def landmark_floor(found: Track, stored: Track) -> float:
+    """Measure the landmark net's own error: LMD of the truth against stored points."""
+    scale = points.face_scale(stored)
+    return float(np.nanmean(points.lip_distance(found, stored, scale=scale)))
 
 
 def summarise(frames: PerFrame, clip: Mapping[str, float]) -> dict[str, Score]:

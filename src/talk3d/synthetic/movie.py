@@ -27,7 +27,7 @@ class MovieWriter:
             fps: frames per second.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._container = av.open(str(path), "w")
+        self._container = av.open(str(path.absolute()), "w")
         rate = Fraction(fps).limit_denominator(1001)
         self._video = self._container.add_stream("libx264", rate=rate, options=_QUALITY)
         self._video.width = self._video.height = size

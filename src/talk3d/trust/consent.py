@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,8 @@ TEMPLATE = """{
 """
 """A consent file to fill in."""
 _UNFILLED = ("FULL NAME of the person shown", "WHO, WHERE", "YYYY-MM-DD")
+_AHEAD = timedelta(days=1)
+"""Somewhere on earth it is tomorrow already."""
 _COPY = "talk3d consent --template prints one to fill in"
 
 
@@ -85,7 +87,7 @@ class Consent:
                 raise ValueError(f"{message}, {getattr(self, name)!r}: fill it in")
         given, last = _day(self.date, "date"), _day(self.expires, "expires")
         assert given is not None
-        if given > _today():
+        if given > _today() + _AHEAD:
             raise ValueError(f"the consent is dated {self.date}, which is not yet")
         if last is not None and last < given:
             raise ValueError(f"the consent expires {self.expires}, before its date")
@@ -295,4 +297,5 @@ def _day(text: str | None, what: str) -> date | None:
 
 
 def _today() -> date:
-    return datetime.now(UTC).date()
+    """Return the day on the user's calendar: what a consent is written by."""
+    return date.today()

@@ -8,16 +8,18 @@ which on today's disks would prove little.
 
 import json
 import shutil
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
-
 from talk3d.checkpoint import read_header
+from talk3d.dataset import Subject
+from talk3d.interrupted import StateFile
 from talk3d.trust.holders import avatar_fingerprint
 from talk3d.trust.ledger import ledger_entries, strike
+from talk3d.trust.pictures import is_preview
 
 __all__ = ["Erasure", "forget"]
 
@@ -33,8 +35,8 @@ _SUBJECT_FILES = (
     "source.mp4",
 )
 _SUBJECT_FOLDERS = ("frames", "matte", "truth")
+_AVATAR, _WORK = ".safetensors", ".work"
 _WORK_FILES = ("run.json", "generator.safetensors", "generator.png", "generator.state")
-_PREVIEW_SQUARES = 7
 _BEYOND = (
     "copies, backups, snapshots and synchronised folders of these files",
     "what was published or sent on, and what others made from it",
@@ -81,10 +83,12 @@ def forget(path: Path, *, videos: bool = False, dry_run: bool = False) -> Erasur
     gone = set(erasure.removed)
 
     def concerns(entry: dict[str, Any]) -> bool:
-        places = {entry.get("avatar_path"), entry.get("work")}
         out = Path(str(entry.get("out")))
-        removed = not gone.isdisjoint([out, *out.parents])
-        return bool(names & places) or entry.get("avatar") in hashes or removed
+        if not gone.isdisjoint([out, *out.parents]):
+            return True
+        if hashes and "avatar" in entry:
+            return entry["avatar"] in hashes
+        return bool(names & {entry.get("avatar_path"), entry.get("work")})
 
     entries = [entry for entry in ledger_entries() if concerns(entry)]
     made = [Path(e["out"]) for e in entries if e.get("out") is not None]
@@ -109,7 +113,7 @@ def _kind(path: Path) -> str | None:
         if any((path / name).is_file() for name in ("subject.json", "landmarks.npz")):
             return "subject"
         return None
-    if path.suffix != ".safetensors" or not path.is_file():
+    if not path.is_file():
         return None
     try:
         kind = read_header(path)["kind"]
@@ -136,30 +140,73 @@ def _family(path: Path) -> Iterator[Path]:
         )
         raise ValueError(message)
     entries = ledger_entries()
+    found: list[Path] = []
     if kind == "work":
         yield path
-        beside = path.with_suffix(".safetensors")
-        found = [Path(str(e["avatar_path"])) for e in entries if _names(e, path)]
-        for avatar in (beside, *found):
-            if _kind(avatar) == "avatar":
-                yield avatar
+        if path.suffix == _WORK:
+            found.append(path.with_suffix(_AVATAR))
+        named = [e for e in entries if e.get("work") == str(path)]
+        found += [Path(e["avatar_path"]) for e in named if "avatar_path" in e]
+        yield from (a for a in found if _kind(a) == "avatar" and _belong(a, path))
         return
     if kind == "avatar":
-        works = [Path(str(e["work"])) for e in entries if _names(e, path)]
-        for work in (path.with_suffix(".work"), *works):
-            if _kind(work) == "work":
-                yield work
+        owner = avatar_fingerprint(path)
+        found = [Path(e["work"]) for e in entries if _names(e, path, owner)]
+        found.insert(0, path.with_suffix(_WORK))
+        yield from (w for w in found if _kind(w) == "work" and _belong(path, w))
     yield path
 
 
-def _names(entry: dict[str, Any], path: Path) -> bool:
-    both = {"avatar_path", "work"} <= set(entry)
-    return both and str(path) in (entry["avatar_path"], entry["work"])
+def _names(entry: dict[str, Any], path: Path, owner: str) -> bool:
+    """Return whether an entry tells the work folder of an avatar.
+
+    Its fingerprint decides: an avatar may be renamed, and another take its place.
+    """
+    same = entry.get("avatar_path") == str(path)
+    return "work" in entry and (entry["avatar"] == owner if "avatar" in entry else same)
+
+
+def _belong(avatar: Path, work: Path) -> bool:
+    """Return whether avatar and work folder are of one video.
+
+    An avatar that does not say its video is the one that was last made there.
+    """
+    source = read_header(avatar)["extra"].get("source")
+    if source is not None:
+        return source == json.loads((work / "run.json").read_text())["video"]
+    entries = [e for e in ledger_entries() if e.get("work") == str(work)]
+    owners = [entry["avatar"] for entry in entries if "avatar" in entry]
+    return not owners or owners[-1] == avatar_fingerprint(avatar)
+
+
+def _unfinished(work: Path) -> Iterator[Path]:
+    """Yield state and preview of the avatar that was to stand beside a work folder."""
+    if work.suffix != _WORK or work.with_suffix(_AVATAR).exists():
+        return
+    state, preview = work.with_suffix(".state"), work.with_suffix(".png")
+    if state.is_file() and _is_of(state, work / "subject"):
+        yield state
+    if is_preview(preview):
+        yield preview
+
+
+def _is_of(state: Path, subject: Path) -> bool:
+    """Return whether a training state is of a subject."""
+    if not zipfile.is_zipfile(state):
+        return False
+    try:
+        run = StateFile(state).open().get("run")
+        own = Subject.open(subject).fingerprint()
+    except (ValueError, FileNotFoundError):
+        return False
+    return isinstance(run, dict) and run.get("subject") == own
 
 
 def _erase(path: Path, erasure: Erasure, *, dry_run: bool) -> None:
     kind = _kind(path)
     if kind == "work":
+        for item in list(_unfinished(path)):
+            _remove(item, erasure, dry_run=dry_run)
         _erase_folder(path / "subject", _SUBJECT_FILES, _SUBJECT_FOLDERS, erasure,
                       dry_run=dry_run)  # fmt: skip
         _erase_folder(path, _WORK_FILES, (), erasure, dry_run=dry_run)
@@ -168,19 +215,10 @@ def _erase(path: Path, erasure: Erasure, *, dry_run: bool) -> None:
     elif kind is not None:
         _remove(path, erasure, dry_run=dry_run)
         state, preview = path.with_suffix(".state"), path.with_suffix(".png")
-        if state.is_file():
+        if state.is_file() and state != path:
             _remove(state, erasure, dry_run=dry_run)
-        if preview.is_file() and _is_preview(preview):
+        if is_preview(preview):
             _remove(preview, erasure, dry_run=dry_run)
-
-
-def _is_preview(path: Path) -> bool:
-    """Return whether a picture is a row of squares, as previews are."""
-    try:
-        with Image.open(path) as image:
-            return image.width == _PREVIEW_SQUARES * image.height
-    except UnidentifiedImageError:
-        return False
 
 
 def _erase_folder(

@@ -26,7 +26,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from talk3d.checkpoint import write_atomically
 
-__all__ = ["Identity", "data_folder", "is_signed_by", "load_identity"]
+__all__ = [
+    "Identity",
+    "data_folder",
+    "identity_folder",
+    "is_signed_by",
+    "load_identity",
+]
 
 _YEARS = 10
 _HASH = hashes.SHA256()
@@ -61,6 +67,12 @@ def data_folder() -> Path:
     return Path(home) / "talk3d"
 
 
+def identity_folder() -> Path:
+    """Return where key and certificates lie, whether they have been made or not."""
+    named = os.environ.get("TALK3D_IDENTITY")
+    return Path(named) if named else data_folder() / "identity"
+
+
 def load_identity() -> Identity:
     """Return the identity of this installation; make it at first use.
 
@@ -69,8 +81,7 @@ def load_identity() -> Identity:
             key.
         OSError: if it cannot be written.
     """
-    named = os.environ.get("TALK3D_IDENTITY")
-    folder = Path(named) if named else data_folder() / "identity"
+    folder = identity_folder()
     key, chain, authority = (folder / f"{n}.pem" for n in ("key", "chain", "ca"))
     if not key.is_file() and not chain.is_file():
         _make(folder)

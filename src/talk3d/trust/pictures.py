@@ -34,6 +34,7 @@ __all__ = [
     "SMALLEST",
     "Stamp",
     "avatar_stamp",
+    "is_preview",
     "result_stamp",
     "stamp_file",
     "subject_stamp",
@@ -43,6 +44,7 @@ __all__ = [
 SMALLEST = 96
 """Shorter side in pixels below which a picture is signed but not watermarked."""
 _SHEET = 640
+_PREVIEW_SQUARES = 7
 _FORMS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _QUALITY = 92
 _CARRIED = ("avatar", "consent", "purpose", "speech", "synthetic_person")
@@ -185,3 +187,14 @@ def stamp_file(path: Path, stamp: Stamp) -> None:
     with Image.open(path) as image:
         picture = np.asarray(image.convert("RGB"))
     write_picture(path, picture, stamp)
+
+
+def is_preview(path: Path) -> bool:
+    """Return whether a file is a preview of ours: a row of squares that we signed."""
+    if not path.is_file():
+        return False
+    manifest = read_manifest(path)
+    if manifest is None or manifest.statement is None or not manifest.valid:
+        return False
+    with Image.open(path) as image:
+        return image.width == _PREVIEW_SQUARES * image.height

@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from talk3d.trust.detect import Reading, read_mark
-from talk3d.trust.identity import data_folder
+from talk3d.trust.identity import identity_folder
 from talk3d.trust.ledger import ledger_entries
 from talk3d.trust.manifest import Signed, read_manifest
 from talk3d.trust.watermark import TILE
@@ -35,7 +35,7 @@ class Verdict:
     manifest: Signed | None
     """The signed statement, or None."""
     here: bool
-    """Whether this installation signed it, or noted its mark."""
+    """Whether this installation signed it."""
     watermark: Reading
     """The mark in the picture."""
     second: float
@@ -68,7 +68,7 @@ def verify(path: Path, *, trusted: str = "") -> Verdict:
     if not path.is_file():
         message = f"no file at {path}: give a movie or picture"
         raise FileNotFoundError(message)
-    own = data_folder() / "identity" / "ca.pem"
+    own = identity_folder() / "ca.pem"
     ours = own.read_text() if own.is_file() else ""
     manifest = read_manifest(path, ours + trusted)
     here = bool(ours) and manifest is not None
@@ -87,7 +87,7 @@ def verify(path: Path, *, trusted: str = "") -> Verdict:
         names = [str(entry.get("out")) for entry in same]
         if names:
             mine = str(path.resolve())
-            known_as, here = (mine if mine in names else names[0]), True
+            known_as = mine if mine in names else names[0]
     return Verdict(manifest, here, reading, second, belong, known_as)
 
 

@@ -1,0 +1,93 @@
+"""What create takes for its own, and what it leaves alone."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.drawn import write_ball_subject
+from tests.trust.conftest import picture
+
+from talk3d import pipeline
+from talk3d.animator.train import AnimatorTrainConfig
+from talk3d.checkpoint import file_sha256, save_model
+from talk3d.cli.main import main
+from talk3d.dataset import Subject
+from talk3d.person import Person
+from talk3d.personalize import PersonalizeConfig
+from talk3d.pipeline import CreateConfig, create, personalize_subject, train_subject
+from talk3d.trust.holders import avatar_consent
+from talk3d.trust.ledger import ledger_entries
+
+
+def _quiet(_stage, _part):
+    pass
+
+
+@pytest.fixture
+def finished(tmp_path, monkeypatch):
+    """Video, avatar, prior and work folder of a create that is done."""
+    monkeypatch.setattr(pipeline, "_DISK_BYTES", 0)
+    work, avatar = tmp_path / "me.work", tmp_path / "me.safetensors"
+    write_ball_subject(work / "subject", frames=3)
+    generator = work / "generator.safetensors"
+    save_model(generator, {}, kind="generator", config={})
+    parents = {"generator": file_sha256(generator)}
+    state = {"a": torch.ones(2)}
+    save_model(avatar, state, kind="avatar", config={}, parents=parents)
+    for name in ("me.mp4", "prior"):
+        (tmp_path / name).write_bytes(b"x")
+    return tmp_path / "me.mp4", avatar, tmp_path / "prior", work, CreateConfig()
+
+
+def test_another_consent_is_given_to_an_avatar_that_is_there(finished, agreed):
+    avatar = finished[1]
+    create(*finished, _quiet, consent=agreed)
+    assert avatar_consent(avatar) == agreed
+    written = avatar.stat().st_mtime_ns
+    create(*finished, _quiet, consent=agreed)
+    assert avatar.stat().st_mtime_ns == written
+    narrow = replace(agreed, expires="2099-01-01")
+    create(*finished, _quiet, consent=narrow)
+    assert avatar_consent(avatar) == narrow
+    assert ledger_entries()[-1]["consent"] == narrow.sha256
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("folder.safetensors", "is a folder"),
+        ("me.png", r"does not end in \.safetensors"),
+        ("me", "does not end in"),
+        ("me.SAFETENSORS", "does not end in"),
+    ],
+)
+def test_a_name_that_is_no_models_is_refused_before_anything(tmp_path, name, reason):
+    (tmp_path / "folder.safetensors").mkdir()
+    before = sorted(tmp_path.iterdir())
+    none, out = tmp_path / "none", tmp_path / name
+    with pytest.raises(ValueError, match=f"{reason}.*: give the name of a file"):
+        personalize_subject(none, none, out, PersonalizeConfig(), _quiet)
+    with pytest.raises(ValueError, match=reason):
+        train_subject(none, none, out, AnimatorTrainConfig(), _quiet)
+    words = ["create", str(none), "-o", str(out), "--prior", str(none), "--synthetic"]
+    assert main(words) == 2
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_picture_of_the_user_is_never_replaced_by_a_preview(tmp_path, monkeypatch):
+    write_ball_subject(tmp_path / "subject", frames=3)
+    sheet = np.hstack([picture(i) for i in range(7)])
+    monkeypatch.setattr(pipeline, "_PREVIEW_SECONDS", 0.0)
+    monkeypatch.setattr(pipeline, "yaw_sheet", lambda _person: sheet)
+    subject, person = Subject.open(tmp_path / "subject"), object.__new__(Person)
+    photo, own = tmp_path / "anna.png", tmp_path / "me.png"
+    Image.new("RGB", (700, 100)).save(photo)
+    before = photo.read_bytes()
+    pipeline._Preview(photo, subject).offer(person)
+    assert photo.read_bytes() == before
+    pipeline._Preview(own, subject).offer(person)
+    first = own.read_bytes()
+    pipeline._Preview(own, subject).offer(person)
+    assert own.read_bytes() != first
