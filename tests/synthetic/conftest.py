@@ -10,6 +10,7 @@ from talk3d.synthetic.gl import open_context
 from talk3d.synthetic.head import HEAD_VARIABLE, load_head
 from talk3d.synthetic.skull import skin_surface
 
+_NAMED = Path(os.environ[HEAD_VARIABLE]) if HEAD_VARIABLE in os.environ else None
 _BESIDE = Path(__file__).parents[3] / "shared/models/ict_facekit_f16.npz"
 
 
@@ -25,7 +26,7 @@ def surface(head):
 
 @pytest.fixture(scope="session")
 def full_head_file():
-    path = Path(os.environ.get(HEAD_VARIABLE, _BESIDE))
+    path = _NAMED or _BESIDE
     if not path.is_file():
         pytest.skip("no full head model: set TALK3D_HEAD to a packed ICT-FaceKit file")
     return path
@@ -44,7 +45,9 @@ def opengl():
         pytest.skip(str(error))
 
 
-@pytest.fixture(autouse=True)
-def _no_named_head(monkeypatch):
+@pytest.fixture(scope="package", autouse=True)
+def _no_named_head():
     """Tests say which head they use; a user's setting must not change them."""
-    monkeypatch.delenv(HEAD_VARIABLE, raising=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(HEAD_VARIABLE, raising=False)
+        yield
