@@ -34,7 +34,7 @@ _PIVOT = (0.0, 0.0, 0.05)
 _SOLID, _NEAR = 0.95, 0.015
 """Opacity of a surface; distance (world units) that still is the same one."""
 _ALIKE = 0.1
-"""Deviation of tokens at which half a change (and a little) is explained."""
+"""Change of tokens at which 1/e of the offset's change counts as unexplained."""
 _WIDTHS = (32, 64, 128)
 _SLOPE = 0.2
 _RATE = 4e-4

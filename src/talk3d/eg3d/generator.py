@@ -394,10 +394,6 @@ def _with_spread(
 
 
 def _squared(features: Tensor, depth: Tensor, alpha: Tensor) -> Rendering:
-    size = math.isqrt(depth.shape[1])
-    square = (size, size)
-    return Rendering(
-        features=features.transpose(1, 2).unflatten(2, square),
-        depth=depth[:, None].unflatten(2, square),
-        alpha=alpha[:, None].unflatten(2, square),
-    )
+    square = (math.isqrt(depth.shape[1]),) * 2
+    maps = (features.transpose(1, 2), depth[:, None], alpha[:, None])
+    return Rendering(*(part.unflatten(2, square) for part in maps))
