@@ -17,8 +17,8 @@ against the renderer's truth:
   of the talking avatar and of the fitted person before it was taught to speak, who is
   told the true lips; sharpness of eyes and mouth.
 
-Per person FOLDER/SEED/scores.json and strips; what is there is kept. Printed: the means
-over all people named.
+Per person FOLDER/SEED/ours.json (random.json of a control) and strips; what is there is
+kept. Printed: the means over all people named.
 """
 
 import argparse
@@ -83,15 +83,14 @@ def main() -> None:
     results = []
     for place, seed in enumerate(given.seeds):
         folder = given.out / str(seed)
-        scores = folder / "scores.json"
-        if not scores.is_file():
-            talks = talks_of(folder, seed, given.head)
-            rows = ("ours", "random") if place < given.controls else ("ours",)
-            fits = {
-                row: _fitted(folder, row, prior, effort=given.effort) for row in rows
-            }
-            scores.write_text(json.dumps(_scored(folder, talks, fits)))
-        results.append(json.loads(scores.read_text()))
+        rows = ("ours", "random") if place < given.controls else ("ours",)
+        for row in rows:
+            if not (folder / f"{row}.json").is_file():
+                talks = talks_of(folder, seed, given.head)
+                fit = _fitted(folder, row, prior, effort=given.effort)
+                scores = json.dumps(_scored(folder, talks, row, fit))
+                (folder / f"{row}.json").write_text(scores)
+        results.append(_merged(folder, rows))
         print(seed, json.dumps(results[-1]["lips"]), flush=True)
     _show(results)
 
@@ -131,22 +130,31 @@ def _quiet(stage: str, part: float) -> None:
     del stage, part
 
 
-def _scored(folder: Path, talks: list[Talk], fits: dict[str, _Fit]) -> dict:
-    nets, ours = FaceNets(model_files(None, offline=True)), fits["ours"]
-    shown = [(ours, "talking", "talking"), (ours, "still", "still")]
-    if "random" in fits:
-        shown.append((fits["random"], "talking", "random talking"))
-    lips = [_lips(talk, ours.talking, nets, folder) for talk in talks]
+def _scored(folder: Path, talks: list[Talk], row: str, fit: _Fit) -> dict:
+    ours = row == "ours"
+    shown = ("talking", "still") if ours else ("random talking",)
     sides: dict[str, dict[str, list[dict[str, float]]]] = {}
     for yaw in YAWS:
         sides[str(yaw)] = {
-            row: [one for talk in talks for one in _side(talk, yaw, fit, name)]
-            for fit, name, row in shown
+            name: [one for talk in talks for one in _side(talk, yaw, fit, name)]
+            for name in shown
         }
+    if not ours:
+        return {"sides": sides}
+    nets = FaceNets(model_files(None, offline=True))
+    lips = [_lips(talk, fit.talking, nets, folder) for talk in talks]
     for yaw in (0, 45):
-        _strip(talks, yaw, ours, folder / f"strip{yaw:+d}.png")
-    names = dict(zip(TEXTS, lips, strict=True))
-    return {"lips": names, "sides": sides}
+        _strip(talks, yaw, fit, folder / f"strip{yaw:+d}.png")
+    return {"lips": dict(zip(TEXTS, lips, strict=True)), "sides": sides}
+
+
+def _merged(folder: Path, rows: tuple[str, ...]) -> dict:
+    """Return the scores of one person."""
+    parts = [json.loads((folder / f"{row}.json").read_text()) for row in rows]
+    for part in parts[1:]:
+        for yaw, scores in part["sides"].items():
+            parts[0]["sides"][yaw] |= scores
+    return parts[0]
 
 
 def _lips(

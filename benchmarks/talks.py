@@ -5,6 +5,7 @@ that the hearing network was never taught, with the truth from many sides. Score
 pictures of them.
 """
 
+import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,11 +71,19 @@ class Talk:
         seen = load_file(folder / f"yaw{yaw:+d}.safetensors")
         return seen | {"frames": np.array(frames)}
 
+    @functools.cached_property
+    def _points(self) -> np.ndarray:
+        path = self.subject.path / "truth" / "arrays.safetensors"
+        return load_file(path)["landmarks_3d"]
+
+    def points(self, frame: int) -> np.ndarray:
+        """Return the landmarks of a frame, world units."""
+        return self._points[frame]
+
     def marks(self, frame: int, label: np.ndarray) -> np.ndarray:
         """Return the landmarks in a picture, 0 to 1."""
-        points = load_file(self.subject.path / "truth" / "arrays.safetensors")
-        place = points["landmarks_3d"][frame]
-        return project(torch.from_numpy(place), torch.from_numpy(label))[0].numpy()
+        place = torch.from_numpy(self.points(frame))
+        return project(place, torch.from_numpy(label))[0].numpy()
 
 
 def talks_of(folder: Path, seed: int, head: Path | None) -> list[Talk]:

@@ -148,13 +148,16 @@ class HeadModel:
         return left, right
 
     @cached_property
-    def _touched(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Vertices that each expression moves, and how far."""
-        result = []
-        for offsets in self.expression:
-            index = np.flatnonzero(np.abs(offsets).max(1) > 1e-4)
-            result.append((index, offsets[index].astype(np.float32)))
-        return result
+    def _moves(self) -> scipy.sparse.csr_matrix:
+        """Offsets of all coordinates per expression, without the negligible ones."""
+        far = np.abs(self.expression).max(2, keepdims=True) > 1e-4
+        offsets = np.where(far, self.expression, 0).astype(np.float32)
+        return scipy.sparse.csr_matrix(offsets.reshape(len(offsets), -1).T)
+
+    @cached_property
+    def _corners(self) -> Int[np.ndarray, "3 triangles"]:
+        """First, second and third vertices of all triangles."""
+        return np.ascontiguousarray(self.triangles.T, np.intp)
 
     @cached_property
     def _face_to_vertex(self) -> scipy.sparse.csr_matrix:
@@ -204,11 +207,8 @@ class HeadModel:
         weights: Float[np.ndarray, " expressions"],
     ) -> Float[np.ndarray, "vertices 3"]:
         """Return ``shape`` with expressions added, cm."""
-        result = shape.copy()
-        for k in np.flatnonzero(np.abs(weights) > 1e-4):
-            index, offsets = self._touched[k]
-            result[index] += np.float32(weights[k]) * offsets
-        return result
+        offsets = self._moves @ weights.astype(np.float32)
+        return shape + offsets.reshape(shape.shape)
 
     def eye_centres(
         self, shape: Float[np.ndarray, "vertices 3"]
@@ -255,7 +255,7 @@ class HeadModel:
         self, vertices: Float[np.ndarray, "vertices 3"]
     ) -> Float[np.ndarray, "vertices 3"]:
         """Return unit vertex normals, weighted by area."""
-        a, b, c = (vertices[self.triangles[:, k]] for k in range(3))
+        a, b, c = (vertices.take(corners, axis=0) for corners in self._corners)
         summed = self._face_to_vertex @ np.cross(b - a, c - a)
         length = np.linalg.norm(summed, axis=1, keepdims=True)
         return (summed / np.maximum(length, 1e-12)).astype(np.float32)
