@@ -12,7 +12,7 @@ other languages from 45 degrees to both sides:
 * PSNR of the person, sharpness of eyes and mouth, LMD against the renderer's pictures
   (both found by the face networks), correlation of the gap of the lips with the true
   one, jitter of the face's landmarks against the true one; by how many levels two
-  cameras up to 20 degrees apart differ on the same surface;
+  cameras 20 degrees of yaw and 10 of pitch apart differ on the same surface;
 * PSNR from the sides; minutes that learning took.
 
 Per row FOLDER/NAME.json and FOLDER/NAME.jpg; what is there is kept.
@@ -21,7 +21,6 @@ Per row FOLDER/NAME.json and FOLDER/NAME.jpg; what is there is kept.
 import argparse
 import copy
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,8 +49,9 @@ from talk3d.evaluate.regions import eye_boxes, mouth_box
 from talk3d.face import FaceNets
 from talk3d.face_models import model_files
 from talk3d.frames import FrameStore
+from talk3d.interrupted import StateFile
 from talk3d.person import Person, load_person
-from talks import Talk, compared, drawn, driving_of, lip_gaps, tracked
+from talks import Talk, compared, drawn, driving_of, lip_gaps, together, tracked
 
 SENTENCES = ("hu", "hi")
 SIDES = (-45, 45)
@@ -216,15 +216,15 @@ def _learned(talk: Path, row: Row, place: Path, effort: float) -> tuple[Avatar, 
     """Teach the fitted person to speak, from the start."""
     subject, person = _own(talk)
     config = AnimatorTrainConfig()
-    config = row.config(replace(config, steps=round(effort * config.steps)))
+    steps = max(1, round(effort * config.steps))
+    config = row.config(replace(config, steps=steps))
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         animator = row.animator(fresh_animator(person, config), person)
     state = place.with_suffix(".state")
-    started = time.perf_counter()
     for _ in train_animator(subject, person, config, state=state, animator=animator):
         pass
-    minutes = (time.perf_counter() - started) / 60
+    minutes = StateFile(state).open()["seconds"] / 60
     state.unlink(missing_ok=True)
     animator.eval().requires_grad_(False)
     return Avatar.of(subject, person, animator), minutes
@@ -251,10 +251,8 @@ def _scored(talk: Path, avatar: Avatar, strip: Path) -> dict[str, float]:
         "psnr": float(
             np.mean([_psnr(a, subject, k) for a, k in zip(shown, index, strict=True)])
         ),
-        "lmd": float(points.lip_distance(own, true, scale=scale).mean()),
-        "gap": float(
-            np.corrcoef(lip_gaps(own, cameras), lip_gaps(marks, cameras))[0, 1]
-        ),
+        "lmd": float(np.nanmean(points.lip_distance(own, true, scale=scale))),
+        "gap": together(lip_gaps(own, cameras), lip_gaps(marks, cameras)),
         "jitter": points.jitter(own, true),
     }
     powers = [_powers(a, b, m) for a, b, m in zip(shown, truth, marks, strict=True)]
@@ -282,7 +280,9 @@ def _reprojection(subject: Subject, avatar: Avatar) -> float:
     view = network.render(planes, batch.camera, network.sampling(), neck=batch.neck)
     first = Drawing(batch, w, planes, view, network.upsample(view, w))
     chance = torch.Generator().manual_seed(0)
-    second = first.beside(network, patch=None, half=False, chance=chance)
+    second = first.beside(
+        network, network.sampling(), patch=None, half=False, chance=chance
+    )
     return 127.5 * reprojection_error(first, second).item()
 
 

@@ -6,11 +6,12 @@ Each folder is a person of ``talking.py`` whose avatar was scored. Printed, over
 
 * share: one driver of a frame is exchanged for that of the sentence's other half, the
   picture changes, and so much of the change's energy (squared, on grey) lies in the
-  driver's part of the front view: lips in the box of the mouth or between nose and chin;
-  lids, brows and gaze in boxes around eyes with brows; turn and neck below the chin or
-  on the background;
+  driver's part of the front view: lips in the box of the mouth, or on the face below
+  the nose; lids, brows and gaze in boxes around eyes with brows; turn and neck below
+  the chin or on the background;
 * lips: LMD of the talking avatar per yaw, of lip points that the truth's depth map
-  shows, beside that of the truth's own pictures (the network's floor).
+  shows (at least four), against the true points and against those found in the truth's
+  own pictures, and what these are off.
 """
 
 import argparse
@@ -47,6 +48,7 @@ NOSE, CHIN = 2, 152
 HIDDEN = 0.01
 """World units by which a hidden point lies behind what is seen."""
 CANTHI = [33, 263]
+FEWEST = 4
 
 
 def main() -> None:
@@ -70,8 +72,10 @@ def main() -> None:
     for part, values in shares.items():
         print(f"{part:24} {np.mean(values):5.2f}")
     print(f"\n{'LMD, %':24}", *(f"{yaw:6d}" for yaw in YAWS))
-    for row in ("avatar", "truth's pictures"):
+    for row in ("avatar", "truth's pictures", "between both"):
         print(f"{row:24}", *(f"{np.nanmean(lips[row, yaw]):6.2f}" for yaw in YAWS))
+    lost = sum(int(np.isnan(lips["avatar", yaw]).sum()) for yaw in YAWS)
+    print(f"{lost} moments without a face or with fewer than {FEWEST} lip points")
 
 
 @dataclass(frozen=True)
@@ -176,15 +180,18 @@ def _lips(scene: _Scene, yaw: int, nets: FaceNets) -> dict[str, list[float]]:
         "avatar": [np.round(255 * picture).astype(np.uint8) for picture in own],
         "truth's pictures": [np.ascontiguousarray(over_grey(p)) for p in seen["image"]],
     }
+    found = {row: tracked(pictures, true, nets) for row, pictures in shown.items()}
+    pairs = {row: (points, true) for row, points in found.items()}
+    pairs["between both"] = found["avatar"], found["truth's pictures"]
     result = {}
-    for row, pictures in shown.items():
-        found = tracked(pictures, true, nets)
+    for row, (one, other) in pairs.items():
         result[row] = []
         for k, frame in enumerate(frames):
             visible = _visible(talk, int(frame), camera[k], seen["depth"][k])
-            off = (found[k] - true[k])[LIPS][visible]
-            off = off - off.mean(0)
-            result[row].append(100 * float(np.linalg.norm(off, axis=1).mean() / scale))
+            off = (one[k] - other[k])[LIPS][visible]
+            off = np.linalg.norm(off - off.mean(0), axis=1) if len(off) else off
+            few = len(off) < FEWEST
+            result[row].append(np.nan if few else 100 * float(off.mean() / scale))
     return result
 
 

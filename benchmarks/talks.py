@@ -44,6 +44,7 @@ TEXTS = {
 }
 YAWS = (-75, -60, -45, -30, 0, 30, 45, 60, 75)
 MOMENTS = 2
+"""Of a sentence, seen from every side; its first and last frames do not count."""
 SECONDS = 20.0
 OVERSAMPLE = 2
 SKIN = (1, 2)
@@ -69,7 +70,8 @@ class Talk:
         folder = self.subject.path / "truth"
         frames = json.loads((folder / "truth.json").read_text())["frames"]
         seen = load_file(folder / f"yaw{yaw:+d}.safetensors")
-        return seen | {"frames": np.array(frames)}
+        seen["frames"] = np.array(frames)
+        return {name: values[1:-1] for name, values in seen.items()}
 
     @functools.cached_property
     def _points(self) -> np.ndarray:
@@ -96,7 +98,7 @@ def talks_of(folder: Path, seed: int, head: Path | None) -> list[Talk]:
             voice=name,
             oversample=OVERSAMPLE,
             truth_yaws=YAWS,
-            truth_frames=MOMENTS,
+            truth_frames=MOMENTS + 2,
         )
         for name, text in TEXTS.items()
     }
@@ -107,14 +109,29 @@ def talks_of(folder: Path, seed: int, head: Path | None) -> list[Talk]:
 
 
 def lip_gaps(marks: np.ndarray, cameras: np.ndarray) -> np.ndarray:
-    """Return the gap of the lips, in percent of the distance of the eye corners."""
-    return lip_shapes(marks, cameras) @ lip_rim()
+    """Return the gap of the lips, in percent of the distance of the eye corners.
+
+    It is NaN where no face was found.
+    """
+    known = np.isfinite(marks).all((1, 2))
+    gaps = np.full(len(marks), np.nan)
+    gaps[known] = lip_shapes(marks[known], cameras[known]) @ lip_rim()
+    return gaps
+
+
+def together(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the correlation of two courses where both are known."""
+    pair = np.stack([one, other])
+    return float(np.corrcoef(pair[:, np.isfinite(pair).all(0)])[0, 1])
 
 
 def tracked(
     pictures: list[np.ndarray], truth: np.ndarray, nets: FaceNets
 ) -> np.ndarray:
-    """Find the landmarks of pictures, 0 to 1, looking where the truth has the face."""
+    """Find the landmarks of pictures, 0 to 1, looking where the truth has the face.
+
+    They are NaN where no face is found.
+    """
     found = []
     for picture, marks in zip(pictures, truth, strict=True):
         size = len(picture)
@@ -126,7 +143,7 @@ def tracked(
             float(centre[0]), float(centre[1]), 1.5 * float((high - low).max()), roll
         )
         points = FaceTracker(nets).start(picture, roi)
-        found.append(marks if points is None else points / size)
+        found.append(np.full_like(marks, np.nan) if points is None else points / size)
     return np.stack(found).astype(np.float32)
 
 

@@ -83,6 +83,17 @@ def test_offsets_may_change_as_their_drivers_do():
     assert driven < 0.01 * flicker
 
 
+def test_drivers_are_not_taught_to_jump():
+    extras = Extras(ExtraWeights(temporal=1.0), seed=0)
+    limit = torch.ones(3)
+    tokens = torch.randn(2, 5, 8, requires_grad=True)
+    still = torch.zeros(2, 3, 4, 8, 8, requires_grad=True)
+    extras.temporal((still, still + 1), (tokens, tokens + 0), limit).backward()
+    assert tokens.grad is None
+    assert still.grad is not None
+    assert torch.isfinite(still.grad).all()
+
+
 def test_the_discriminator_learns_to_tell_and_goes_on_from_its_state(tmp_path):
     batch = _batch(tmp_path)
     front = torch.stack([orbit_label(0.0, 0.0)] * 2)

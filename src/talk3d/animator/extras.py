@@ -22,6 +22,7 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from talk3d.camera import camera_rays, pack_label, project, unpack_label
+from talk3d.eg3d.depths import Sampling
 from talk3d.eg3d.generator import Generator, Rendering
 from talk3d.frames import FrameBatch
 from talk3d.precision import body_precision
@@ -29,7 +30,7 @@ from talk3d.precision import body_precision
 __all__ = ["Drawing", "ExtraWeights", "Extras", "reprojection_error", "turned"]
 
 _TURN = math.radians(20)
-"""Farthest turn of the camera beside the recording's."""
+"""Farthest yaw of the camera beside the recording's; half of it in pitch."""
 _PIVOT = (0.0, 0.0, 0.05)
 _SOLID, _NEAR = 0.95, 0.015
 """Opacity of a surface; distance (world units) that still is the same one."""
@@ -70,6 +71,7 @@ class Drawing:
     def beside(
         self,
         generator: Generator,
+        samples: Sampling,
         *,
         patch: int | None,
         half: bool,
@@ -79,9 +81,10 @@ class Drawing:
 
         Args:
             generator: draws.
+            samples: where to evaluate the field.
             patch: see ``Generator.upsample``.
             half: see ``AnimatorTrainConfig.half``.
-            chance: turns the cameras and places the samples.
+            chance: turns the cameras.
         """
         count = len(self.batch.camera)
         yaw, pitch = (2 * torch.rand(2, count, generator=chance) - 1) * _TURN
@@ -89,7 +92,7 @@ class Drawing:
         rendering = generator.render(
             self.planes,
             camera,
-            generator.sampling(chance),
+            samples,
             neck=self.batch.neck,
             size=self.rendering.depth.shape[-1],
         )
@@ -145,7 +148,7 @@ class Extras:
             limit: the largest offset of each plane.
         """
         change = (offsets[1] - offsets[0]).abs().mean((2, 3, 4)) / limit
-        moved = (tokens[1] - tokens[0]).square().mean((1, 2)).sqrt()
+        moved = (tokens[1] - tokens[0]).detach().square().mean((1, 2)).sqrt()
         unexplained = torch.exp(-moved / _ALIKE)
         return self.weights.temporal * (change.mean(1) * unexplained).mean()
 

@@ -271,7 +271,10 @@ def _extra_terms(
     weights, generator, terms = config.extras, run.person.generator, {}
     if weights.reprojection or weights.adversarial:
         size = generator.config.superres.input_size // WINDOW
-        beside = drawing.beside(generator, patch=size, half=config.half, chance=chance)
+        samples = generator.sampling(chance)
+        beside = drawing.beside(
+            generator, samples, patch=size, half=config.half, chance=chance
+        )
         terms |= run.extras.pictures(drawing, beside)
     if weights.temporal:
         frames, last = drawing.batch.frame, len(drivers.lips) - 1
