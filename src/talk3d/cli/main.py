@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 config=_STYLE,
                 description="One short video of a person in, a 3D talking avatar out."
                 " More commands: talk3d synth --help, talk3d prior --help,"
-                " talk3d benchmark --help.",
+                " talk3d speech --help, talk3d benchmark --help.",
             )
     except (ValueError, OSError) as error:
         print(f"talk3d: {error}", file=sys.stderr)
