@@ -275,7 +275,7 @@ def _reprojection(subject: Subject, avatar: Avatar) -> float:
     store, person = FrameStore(subject, subject.test), avatar.person
     batch = store.batch(store.spread(MOMENTS))
     driving = driving_of(subject, avatar.voice, avatar.space, batch.frame)
-    w, planes = Moving.of(person, avatar.animator).planes(driving)
+    w, planes = Moving.of(person, avatar.animator, avatar.rest()).planes(driving)
     network = person.generator
     view = network.render(planes, batch.camera, network.sampling(), neck=batch.neck)
     first = Drawing(batch, w, planes, view, network.upsample(view, w))
@@ -317,7 +317,9 @@ def _side(path: Path, avatar: Avatar, yaw: int) -> list[dict[str, float]]:
     frames = torch.from_numpy(seen["frames"])
     driving: DrivingBatch = driving_of(subject, avatar.voice, avatar.space, frames)
     with torch.no_grad():
-        w, planes = Moving.of(avatar.person, avatar.animator).planes(driving)
+        w, planes = Moving.of(avatar.person, avatar.animator, avatar.rest()).planes(
+            driving
+        )
     necks = torch.from_numpy(subject.arrays["neck"])[frames]
     pictures, depths = drawn(avatar.person, w, planes, seen["camera"], necks)
     return [

@@ -89,7 +89,9 @@ class _Scene:
     def moving(self) -> Moving:
         """The avatar, ready to move."""
         with torch.no_grad():
-            return Moving.of(self.avatar.person, self.avatar.animator)
+            return Moving.of(
+                self.avatar.person, self.avatar.animator, self.avatar.rest()
+            )
 
     def driving(self, frames: np.ndarray) -> DrivingBatch:
         """Return what drives frames."""

@@ -189,6 +189,11 @@ class Avatar:
         """Return the eye, rotation and landmark signals of the recording."""
         return self.eye, self.rotation, self.landmark
 
+    def rest(self) -> DrivingBatch:
+        """Return the mean of what drove the recording, as one frame."""
+        lips = torch.zeros(1, LIP_NUMBERS)
+        return DrivingBatch(lips, *(x.mean(0, keepdim=True) for x in self.signals()))
+
     def motion(self, count: int, *, seed: int) -> Motion:
         """Return which frames of the recording ``count`` spoken frames follow."""
         return continued(self.rotation, self.landmark, count, seed=seed)
@@ -223,7 +228,7 @@ class Avatar:
     ) -> Iterator[UInt8[np.ndarray, "size size 4"]]:
         """Yield frames for given drivers, camera labels and neck motions."""
         person = self.person
-        moving = Moving.of(person, self.animator)
+        moving = Moving.of(person, self.animator, self.rest())
         samples = person.generator.sampling()
         for rows in torch.arange(len(cameras)).split(_BATCH):
             w, planes = moving.planes(driving.rows(rows))

@@ -56,18 +56,18 @@ def explain(
     camera = motion.mix_cameras(avatar.camera)[frame : frame + 1]
     neck = motion.mix(avatar.neck.flatten(1)).unflatten(1, (4, 4))[frame : frame + 1]
     now = driving.rows(torch.tensor([frame]))
-    moving = Moving.of(avatar.person, avatar.animator)
+    rest = avatar.rest()
+    moving = Moving.of(avatar.person, avatar.animator, rest)
     view = _View(moving, camera, neck)
     picture, rendering = view.draw(now)
     heat = view.attention(now, rendering, picture.shape[-1])
-    means = (torch.zeros_like(now.audio), *(x.mean(0)[None] for x in avatar.signals()))
     upper, lower = [picture], [picture]
     for index, token in enumerate(TOKENS):
         tint = torch.tensor(_HEAT)[:, None, None]
         upper.append(picture + (tint - picture) * heat[index])
         change = torch.zeros_like(picture)
-        if index < len(means):
-            still, _ = view.draw(replace(now, **{token: means[index]}))
+        if hasattr(rest, token):
+            still, _ = view.draw(replace(now, **{token: getattr(rest, token)}))
             change = _CHANGE_GAIN * (picture - still)
         lower.append(0.5 + change)
     rows = [torch.cat(row, dim=2) for row in (upper, lower)]

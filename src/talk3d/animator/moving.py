@@ -1,17 +1,19 @@
 """Tri-planes that move: the generator's own motion and the animator's offset.
 
 The generator knows what expressions do to any face; lips, lids and brows drive it
-through its style vectors. The U-Net adds what this person does besides. Comes in: what
-drives some frames. Goes out: the style vectors and planes of these frames.
+through its style vectors. The U-Net adds what this person does besides. At work,
+everything but the face rests. Comes in: what drives some frames. Goes out: the style
+vectors and planes of these frames.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from talk3d.animator.model import Animator, DrivingBatch
+from talk3d.animator.reach import face_reach
 from talk3d.animator.unet import Encoded
 from talk3d.lips import UPPER_NUMBERS, face_numbers
 from talk3d.person import Person, enlarged
@@ -32,13 +34,17 @@ class Moving:
     """What the U-Net knows of the person."""
     half: bool = True
     """Run convolutions in bfloat16 where the CPU has it in hardware."""
+    rest: tuple[Tensor, Tensor] | None = None
+    """Style vectors and planes of all that is not the face; none: as driven."""
 
     @classmethod
-    def of(cls, person: Person, animator: Animator) -> "Moving":
-        """Look at the person with sealed lips once, for all frames."""
+    @torch.no_grad()
+    def of(cls, person: Person, animator: Animator, rest: DrivingBatch) -> "Moving":
+        """Return them at work: ``rest`` (one frame) drives all but the face, always."""
         with body_precision():
             planes = person.generator.planes(person.neutral())[0]
-            return cls(person, animator, animator.encode(planes))
+            free = cls(person, animator, animator.encode(planes))
+        return replace(free, rest=free.planes(rest))
 
     def planes(
         self, driving: DrivingBatch, tokens: Float[Tensor, "batch 5 d"] | None = None
@@ -59,4 +65,9 @@ class Moving:
                 tokens = self.animator.tokens(driving).float()
             offset = self.animator.decode(self.encoded, tokens).float()
         moved = enlarged(base + offset, person.detail.shape[-1]) + person.detail
-        return w, moved
+        if self.rest is None:
+            return w, moved
+        still, planes = self.rest
+        rules = person.generator.config.volume
+        reach = face_reach(moved.shape[-1], rules.axes, rules.box)
+        return still.expand_as(w), planes.lerp(moved, reach)
