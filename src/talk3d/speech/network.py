@@ -7,6 +7,7 @@ and on nothing else; beyond the ends of the sound there is silence.
 """
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -19,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from talk3d.audio import FRAME_RATE
-from talk3d.checkpoint import load_model
+from talk3d.checkpoint import file_sha256, load_model
 
 __all__ = [
     "KIND",
@@ -29,6 +30,7 @@ __all__ = [
     "HearingConfig",
     "load_hearing",
     "shipped_hearing",
+    "shipped_hearing_sha256",
 ]
 
 KIND = "hearing"
@@ -179,6 +181,18 @@ def load_hearing(path: Path) -> Hearing:
 @lru_cache(maxsize=1)
 def shipped_hearing() -> Hearing:
     """Return the network that ships with the package."""
-    folder = resources.files("talk3d") / "data"
-    with resources.as_file(folder / "hearing.safetensors") as path:
+    with _shipped() as path:
         return load_hearing(path)
+
+
+@lru_cache(maxsize=1)
+def shipped_hearing_sha256() -> str:
+    """Return the sha256 of the file of the network that ships with the package."""
+    with _shipped() as path:
+        return file_sha256(path)
+
+
+def _shipped() -> AbstractContextManager[Path]:
+    """Return the file that ships with the package, for as long as it is read."""
+    folder = resources.files("talk3d") / "data"
+    return resources.as_file(folder / "hearing.safetensors")
