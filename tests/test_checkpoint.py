@@ -76,6 +76,18 @@ def test_a_missing_file_is_named(tmp_path):
         checkpoint.load_model(tmp_path / "nothere.safetensors", kind="prior")
 
 
+def test_what_something_is_made_from_is_not_written_over(tmp_path):
+    given, link, other = (tmp_path / name for name in ("a.mp4", "b.mp4", "c.mp4"))
+    for path in (given, other):
+        path.touch()
+    link.symlink_to(given)
+    for out in (given, link):
+        with pytest.raises(ValueError, match="is what this is made from: give another"):
+            checkpoint.check_apart(out, None, tmp_path / "nothere", other, given)
+    checkpoint.check_apart(other, None, given)
+    checkpoint.check_apart(tmp_path / "new.mp4", given, tmp_path / "new.mp4")
+
+
 def _interrupted_write(path):
     with checkpoint.write_atomically(path) as temporary:
         temporary.write_text("half")

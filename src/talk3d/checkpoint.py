@@ -28,6 +28,7 @@ __all__ = [
     "FORMAT",
     "METADATA_KEY",
     "Checkpoint",
+    "check_apart",
     "file_sha256",
     "half_precision",
     "load_model",
@@ -176,6 +177,22 @@ def tensors_sha256(state: dict[str, Tensor]) -> str:
         digest.update(f"{name} {tuple(value.shape)} {value.dtype};".encode())
         digest.update(value.flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def check_apart(out: Path, *given: Path | None) -> None:
+    """Refuse to write over what something is made from, under whatever name.
+
+    Args:
+        out: where it is to be written.
+        given: what it is made from; what is not there is passed over.
+
+    Raises:
+        ValueError: if the two are one.
+    """
+    for path in given:
+        if path is not None and out.exists() and path.exists() and out.samefile(path):
+            message = f"{out} is what this is made from: give another -o"
+            raise ValueError(message)
 
 
 @contextlib.contextmanager

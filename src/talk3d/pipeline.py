@@ -20,7 +20,12 @@ from jaxtyping import UInt8
 from talk3d.animator.train import AnimatorTrainConfig, train_animator
 from talk3d.avatar import Avatar, save_avatar
 from talk3d.camera import orbit_label
-from talk3d.checkpoint import file_sha256, read_header, write_atomically
+from talk3d.checkpoint import (
+    check_apart,
+    file_sha256,
+    read_header,
+    write_atomically,
+)
 from talk3d.dataset import Subject
 from talk3d.encoder.network import shipped_encoder
 from talk3d.person import Person, load_person, save_person
@@ -97,13 +102,14 @@ def create(
         consent: of the person shown; an avatar that is there already gets it, too.
 
     Raises:
-        ValueError: if the video or the name cannot be used, the work folder belongs
-            to another video or configuration, or the avatar exists and is not this
-            run's.
+        ValueError: if the video or the name cannot be used or are one, the work folder
+            belongs to another video or configuration, or the avatar exists and is not
+            this run's.
         FileNotFoundError: if the video or the prior is missing.
         OSError: if there is too little disk space.
     """
     _check_name(out, "avatar")
+    check_apart(out, video, prior)
     work.mkdir(parents=True, exist_ok=True)
     _check_disk(work)
     _claim(work, video, prior, config)
@@ -172,9 +178,11 @@ def personalize_subject(
     Without an encoder the shipped one is taken if it knows the prior.
 
     Raises:
-        ValueError: if the name does not end in ``.safetensors``, or is of a folder.
+        ValueError: if the name does not end in ``.safetensors``, or is of a folder or
+            of what is given.
     """
     _check_name(out, "generator")
+    check_apart(out, prior, encoder, subject / "arrays.safetensors")
     state = out.with_suffix(".state")
     opened = Subject.open(subject)
     preview = _Preview(out.with_suffix(".png"), opened)
@@ -199,9 +207,11 @@ def train_subject(
     """Teach a personalised generator to speak and write an avatar file.
 
     Raises:
-        ValueError: if the name does not end in ``.safetensors``, or is of a folder.
+        ValueError: if the name does not end in ``.safetensors``, or is of a folder or
+            of what is given.
     """
     _check_name(out, "avatar")
+    check_apart(out, generator, subject / "arrays.safetensors")
     opened, person = Subject.open(subject), load_person(generator)
     consent = subject_consent(opened)
     state = out.with_suffix(".state")

@@ -17,7 +17,7 @@ from PIL import Image, ImageColor, ImageOps
 
 from talk3d.audio import load_audio
 from talk3d.avatar import Avatar, View, load_avatar
-from talk3d.checkpoint import file_sha256
+from talk3d.checkpoint import check_apart, file_sha256
 from talk3d.dataset import Subject
 from talk3d.explain import explain
 from talk3d.inlay import Crop, SourceFrames, whole_frames
@@ -82,9 +82,10 @@ def speak(
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if a file cannot be used, or the consent of the person shown is
-            missing, changed, expired or does not cover this.
+        ValueError: if a file cannot be used or is the one to write, or the consent of
+            the person shown is missing, changed, expired or does not cover this.
     """
+    check_apart(out, avatar, speech, config.into, Path(config.background))
     wave = load_audio(speech).numpy()
     consent, spoken = avatar_consent(avatar), file_sha256(speech)
     permit(
@@ -151,6 +152,7 @@ def explain_frame(avatar: Path, speech: Path, out: Path, frame: int) -> None:
         ValueError: if a file cannot be used, the frame does not exist, or the consent
             of the person shown does not cover this.
     """
+    check_apart(out, avatar, speech)
     wave, spoken = load_audio(speech).numpy(), file_sha256(speech)
     consent = avatar_consent(avatar)
     permit(consent, purpose="private", speech_sha256=spoken, name=avatar.name)
@@ -185,6 +187,7 @@ def replay(
         FileNotFoundError: if a file is missing.
         ValueError: if a file cannot be used, or the consent does not cover this.
     """
+    check_apart(out, avatar)
     consent = avatar_consent(avatar)
     permit(consent, purpose=marks.purpose, speech_sha256=None, name=avatar.name)
     about = {"avatar": avatar_fingerprint(avatar), "speech": "the recording's own"}

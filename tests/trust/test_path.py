@@ -18,7 +18,7 @@ from talk3d.cli import avatars
 from talk3d.cli.main import main
 from talk3d.cli.progress import Progress
 from talk3d.movie import write_movie
-from talk3d.speaking import SpeakConfig, speak
+from talk3d.speaking import SpeakConfig, explain_frame, replay, speak
 from talk3d.trust.forget import forget
 from talk3d.trust.holders import replace_consent
 from talk3d.trust.ledger import ledger_entries, note
@@ -126,6 +126,30 @@ def test_a_whole_frame_needs_the_avatars_own_video(
     with pytest.raises(ValueError, match=r"was made from \(me.mp4\)"):
         speak(bare_avatar, speech, out, config, _quiet)
     assert not out.exists()
+
+
+def test_what_a_video_is_made_from_is_never_replaced(
+    bare_avatar, agreed, drawn, speech, tmp_path
+):
+    replace_consent(bare_avatar, agreed)
+    film = tmp_path / "me.mp4"
+    film.write_bytes(b"the recording")
+    before = {path: path.read_bytes() for path in (bare_avatar, speech, film)}
+    said = "is what this is made from: give another -o"
+    for out, config in (
+        (bare_avatar, SpeakConfig()),
+        (speech, SpeakConfig()),
+        (film, SpeakConfig(into=film)),
+        (film, SpeakConfig(background=str(film))),
+    ):
+        with pytest.raises(ValueError, match=said):
+            speak(bare_avatar, speech, out, config, _quiet)
+    for out in (bare_avatar, speech):
+        with pytest.raises(ValueError, match=said):
+            explain_frame(bare_avatar, speech, out, 0)
+    with pytest.raises(ValueError, match=said):
+        replay(bare_avatar, tmp_path, bare_avatar)
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_leaving_the_marks_out_is_noted(bare_avatar, agreed, drawn, speech, tmp_path):

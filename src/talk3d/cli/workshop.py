@@ -192,11 +192,13 @@ def synth_face_shape(out: Out, head: Path) -> None:
         out: the face shape to write (.safetensors).
         head: the head model file.
     """
+    from talk3d.checkpoint import check_apart
     from talk3d.face import FaceNets
     from talk3d.face_models import model_files
     from talk3d.synthetic.head import load_head
     from talk3d.synthetic.measure import MeasureConfig, measure_face_shape
 
+    check_apart(out, head)
     nets = FaceNets(model_files())
     measure_face_shape(out, MeasureConfig(), head=load_head(head), nets=nets)
     print(f"wrote {out}")
