@@ -185,13 +185,20 @@ def replay(
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if a file cannot be used, or the consent does not cover this.
+        ValueError: if a file cannot be used, the avatar was made from another subject,
+            or the consent does not cover this.
     """
     check_apart(out, avatar)
     consent = avatar_consent(avatar)
     permit(consent, purpose=marks.purpose, speech_sha256=None, name=avatar.name)
     about = {"avatar": avatar_fingerprint(avatar), "speech": "the recording's own"}
     loaded, opened = load_avatar(avatar), Subject.open(subject)
+    if not np.array_equal(loaded.camera.numpy(), opened.arrays["camera"]):
+        message = (
+            f"{avatar} was not made from {subject}: give the subject that it was made"
+            " from"
+        )
+        raise ValueError(message)
     wave, part = opened.audio(), opened.test
     first, last = (
         round(n / opened.fps * _SAMPLE_RATE) for n in (part.start, part.stop)
