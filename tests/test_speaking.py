@@ -32,6 +32,13 @@ def test_a_phones_portrait_stands_upright_and_is_not_squeezed(tmp_path):
     assert white.any(1).sum() == pytest.approx(32, abs=2)
 
 
+def test_a_huge_picture_is_refused(tmp_path, monkeypatch):
+    Image.new("RGB", (80, 40)).save(tmp_path / "huge.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(ValueError, match=r"huge\.png has too many pixels"):
+        background(str(tmp_path / "huge.png"), _Bare())
+
+
 def test_the_recorded_background_and_colours():
     assert background("keep", _Bare()) == pytest.approx(0.2)
     assert background("#ff0000", _Bare())[5, 5] == pytest.approx([1, 0, 0])

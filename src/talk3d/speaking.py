@@ -220,14 +220,19 @@ def background(text: str, avatar: Avatar) -> Float[np.ndarray, "size size 3"]:
     """Return the background picture, 0 to 1; of a picture file its middle square.
 
     Raises:
-        ValueError: if the text is neither ``keep`` nor a colour nor a picture file.
+        ValueError: if the text is neither ``keep`` nor a colour nor a picture file, or
+            the picture is huge.
     """
     plate = avatar.plate.permute(1, 2, 0).numpy()
     if text == "keep":
         return plate.astype(np.float32) / 255
     if Path(text).is_file():
-        with Image.open(text) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGB")
+        try:
+            with Image.open(text) as image:
+                upright = ImageOps.exif_transpose(image).convert("RGB")
+        except Image.DecompressionBombError as error:
+            message = f"the background {text} has too many pixels: make it smaller"
+            raise ValueError(message) from error
         fitted = ImageOps.fit(upright, plate.shape[:2])
         return np.asarray(fitted, np.float32) / 255
     try:

@@ -29,14 +29,14 @@ def test_the_example_fills_every_shot(tmp_path):
 
 def test_a_failure_ends_with_what_was_said(tmp_path):
     adapter = _adapter(tmp_path, "import sys; sys.exit('no GPU')")
-    with pytest.raises(RuntimeError, match="status 1: no GPU"):
+    with pytest.raises(OSError, match="status 1: no GPU"):
         run_adapter(adapter, tmp_path, tmp_path / "out")
 
 
 def test_time_has_a_limit(tmp_path):
     adapter = _adapter(tmp_path, "import time; time.sleep(60)")
     hasty = Adapter(adapter.name, adapter.command, adapter.folder, minutes=0.005)
-    with pytest.raises(RuntimeError, match="longer than"):
+    with pytest.raises(OSError, match="longer than"):
         run_adapter(hasty, tmp_path, tmp_path / "out")
 
 

@@ -94,7 +94,7 @@ def run_adapter(adapter: Adapter, given: Path, out: Path) -> None:
     """Run an outside system on a task.
 
     Raises:
-        RuntimeError: It failed, or took too long; the message ends with what it said.
+        OSError: It failed, or took too long; the message ends with what it said.
     """
     out.mkdir(parents=True, exist_ok=True)
     places = {
@@ -116,16 +116,16 @@ def run_adapter(adapter: Adapter, given: Path, out: Path) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise RuntimeError(
+        raise OSError(
             f"the adapter {adapter.name} took longer than {adapter.minutes} minutes"
         ) from error
     except OSError as error:
-        raise RuntimeError(
+        raise OSError(
             f"the adapter {adapter.name} cannot be started: {error}"
         ) from error
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip().splitlines()[-1:]
-        raise RuntimeError(
+        raise OSError(
             f"the adapter {adapter.name} failed with status {done.returncode}: "
             f"{' '.join(said) or 'it said nothing'}"
         )

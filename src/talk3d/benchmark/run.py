@@ -137,7 +137,7 @@ def extreme_pose(
 
     Raises:
         FileNotFoundError: The recording or the prior is absent.
-        RuntimeError: An adapter failed, or there is no OpenGL.
+        OSError: An adapter failed, or there is no OpenGL.
     """
     out.mkdir(parents=True, exist_ok=True)
     judges = judges or Judges.open()
