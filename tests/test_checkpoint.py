@@ -103,6 +103,38 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("error", [ValueError, OSError])
+def test_a_new_folder_of_bad_input_goes_away_with_its_parents(tmp_path, error):
+    def work(out):
+        with checkpoint.clean_folder(out):
+            (out / "half").touch()
+            raise error("bad")
+
+    out = tmp_path / "a" / "b"
+    with pytest.raises(error, match="bad"):
+        work(out)
+    assert list(tmp_path.iterdir()) == []
+    out.mkdir(parents=True)
+    with pytest.raises(error, match="bad"):
+        work(out)
+    assert list(out.iterdir()) == [out / "half"]
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    said = "cannot be written .*: give an output folder"
+    for out in (tmp_path / "file", tmp_path / "file" / "out"):
+        with pytest.raises(OSError, match=said), checkpoint.clean_folder(out):
+            pytest.fail("the work was begun")
+
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(checkpoint.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(OSError, match=said), checkpoint.clean_folder(tmp_path):
+        pytest.fail("the work was begun")
+
+
 @pytest.mark.parametrize("umask", [0o077, 0o022, 0o002])
 def test_a_new_file_has_the_mode_that_the_user_wants(tmp_path, umask):
     before = os.umask(umask)

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ __all__ = [
     "METADATA_KEY",
     "Checkpoint",
     "check_apart",
+    "clean_folder",
     "file_sha256",
     "half_precision",
     "load_model",
@@ -217,6 +219,36 @@ def write_atomically(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def clean_folder(out: Path) -> Iterator[None]:
+    """Make a folder; if the input proves bad and it is new, take it away again.
+
+    An interruption leaves it: the same command goes on with what it holds.
+
+    Raises:
+        OSError: if the folder cannot be made or written to.
+    """
+    made = [path for path in (out, *out.parents) if not path.exists()]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()
+    except OSError as error:
+        message = (
+            f"the folder {out} cannot be written ({error.strerror}): give an output"
+            " folder in a place you may write to"
+        )
+        raise OSError(message) from error
+    try:
+        yield
+    except (ValueError, OSError):
+        if made:
+            shutil.rmtree(out, ignore_errors=True)
+        for path in made[1:]:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        raise
 
 
 def _mode(path: Path) -> int:

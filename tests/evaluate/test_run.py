@@ -250,6 +250,36 @@ def test_missing_files_and_unknown_options_are_refused(subject, nothing, tmp_pat
         _judge(tmp_path / "none.mp4", subject, tmp_path, nothing, part="tset")
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_anything(
+    subject, nothing, tmp_path, monkeypatch
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(run.material, "decode", lambda *_, **__: pytest.fail("begun"))
+    with pytest.raises(OSError, match="cannot be written"):
+        _judge(tmp_path / "x.mp4", subject, tmp_path / "file", nothing)
+
+
+def test_a_player_is_not_written_over_what_is_judged(subject, nothing, tmp_path):
+    pictures, _ = _part(subject, range(3))
+    film = write_video(tmp_path / "player.mp4", pictures, None)
+    before = film.read_bytes()
+    with pytest.raises(ValueError, match="is what this is made from: give another"):
+        _judge(film, subject, tmp_path, nothing)
+    assert film.read_bytes() == before
+
+
+def test_missing_networks_are_told_without_options_that_are_not_there(
+    subject, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TALK3D_CACHE", str(tmp_path / "cache"))
+    pictures, _ = _part(subject, Subject.open(subject).test)
+    result = write_video(tmp_path / "mute.mkv", pictures, None)
+    config = EvaluateConfig(controls=())
+    report = evaluate(result, subject, tmp_path / "out", config=config)
+    assert "--" not in " ".join(report.missing.values())
+    assert "talk3d preprocess fetch them" in report.missing[run._LANDMARKS]
+
+
 def test_a_longer_sound_than_speech_does_not_matter(subject, nothing, tmp_path):
     pictures, _ = _part(subject, Subject.open(subject).test)
     other = speech(openings(60, seed=9), seed=4)
