@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -257,6 +258,22 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything(
     monkeypatch.setattr(run.material, "decode", lambda *_, **__: pytest.fail("begun"))
     with pytest.raises(OSError, match="cannot be written"):
         _judge(tmp_path / "x.mp4", subject, tmp_path / "file", nothing)
+
+
+def test_pictures_that_would_fill_the_disk_are_refused(
+    subject, nothing, tmp_path, monkeypatch
+):
+    pictures, _ = _part(subject, range(10))
+    result = write_video(tmp_path / "x.mkv", pictures, None)
+    need = 10 * SIZE * SIZE * 3
+    usage = SimpleNamespace(free=need)
+    monkeypatch.setattr(run.material.shutil, "disk_usage", lambda _: usage)
+    clip = run.material.decode(result, tmp_path / "x.rgb", fps=25.0)
+    assert clip.raw.stat().st_size == need
+    usage.free = need // 2
+    with pytest.raises(OSError, match=r"GB left and .*x\.mkv take .* TMPDIR"):
+        _judge(result, subject, tmp_path / "out", nothing)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_player_is_not_written_over_what_is_judged(subject, nothing, tmp_path):
