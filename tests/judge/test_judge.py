@@ -71,6 +71,12 @@ def test_drawn_mouths_follow_the_weights():
     assert (gap[:, 20:30].mean(1) > gap[:, :20].mean(1) + 3).all()
 
 
+@pytest.mark.parametrize("change", [{"steps": 0}, {"batch": 0}, {"frames": 16}])
+def test_a_training_of_nothing_is_refused(change):
+    with pytest.raises(ValueError, match="give at least 1, 1 and 17"):
+        replace(CONFIG, **change)
+
+
 def test_training_finds_the_sound_and_repeats(tmp_path):
     corpus = SpeechCorpus(write_speech_corpus(tmp_path))
     runs = [list(train_judge(corpus, CONFIG)) for _ in range(2)]
