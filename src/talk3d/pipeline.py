@@ -46,6 +46,7 @@ from talk3d.trust.pictures import is_preview, subject_stamp, write_picture
 __all__ = [
     "CreateConfig",
     "Report",
+    "check_name",
     "create",
     "personalize_subject",
     "preprocess_subject",
@@ -79,6 +80,15 @@ class CreateConfig:
     max_minutes: float | None = None
     """Time limit of fitting and learning; they take fewer steps where it is short."""
 
+    def __post_init__(self) -> None:
+        """Refuse a time limit that is none."""
+        if self.max_minutes is not None and not 0 < self.max_minutes < math.inf:
+            message = (
+                f"max_minutes is {self.max_minutes:g}: give a number above 0, or leave"
+                " it out for no limit"
+            )
+            raise ValueError(message)
+
 
 def create(
     video: Path,
@@ -108,7 +118,7 @@ def create(
         FileNotFoundError: if the video or the prior is missing.
         OSError: if there is too little disk space.
     """
-    _check_name(out, "avatar")
+    check_name(out, "avatar")
     check_apart(out, video, prior)
     work.mkdir(parents=True, exist_ok=True)
     _check_disk(work)
@@ -181,7 +191,7 @@ def personalize_subject(
         ValueError: if the name does not end in ``.safetensors``, or is of a folder or
             of what is given.
     """
-    _check_name(out, "generator")
+    check_name(out, "generator")
     check_apart(out, prior, encoder, subject / "arrays.safetensors")
     state = out.with_suffix(".state")
     opened = Subject.open(subject)
@@ -210,7 +220,7 @@ def train_subject(
         ValueError: if the name does not end in ``.safetensors``, or is of a folder or
             of what is given.
     """
-    _check_name(out, "avatar")
+    check_name(out, "avatar")
     check_apart(out, generator, subject / "arrays.safetensors")
     opened, person = Subject.open(subject), load_person(generator)
     consent = subject_consent(opened)
@@ -249,6 +259,22 @@ def yaw_sheet(person: Person) -> UInt8[np.ndarray, "size width 3"]:
     return (255 * sheet + 0.5).to(torch.uint8).numpy()
 
 
+def check_name(out: Path, what: str) -> None:
+    """Refuse a name whose neighbours (state, preview, work) could be somebody's.
+
+    Raises:
+        ValueError: if it does not end in ``.safetensors``, or is of a folder.
+    """
+    if out.suffix == _SUFFIX and not out.is_dir():
+        return
+    given = "is a folder" if out.is_dir() else f"does not end in {_SUFFIX}"
+    message = (
+        f"the {what} cannot be written to {out}, which {given}: give the name of a file"
+        f" that ends in {_SUFFIX}, such as {what}{_SUFFIX}"
+    )
+    raise ValueError(message)
+
+
 class _Preview:
     """Writes a picture of the person every two minutes, over none but its own."""
 
@@ -265,18 +291,6 @@ class _Preview:
             _LOG.info("%s is not ours: there is no preview", self._path)
             return
         write_picture(self._path, yaw_sheet(person), self._stamp)
-
-
-def _check_name(out: Path, what: str) -> None:
-    """Refuse a name whose neighbours (state, preview, work) could be somebody's."""
-    if out.suffix == _SUFFIX and not out.is_dir():
-        return
-    given = "is a folder" if out.is_dir() else f"does not end in {_SUFFIX}"
-    message = (
-        f"the {what} cannot be written to {out}, which {given}: give the name of a file"
-        f" that ends in {_SUFFIX}, such as {what}{_SUFFIX}"
-    )
-    raise ValueError(message)
 
 
 def _check_disk(work: Path) -> None:

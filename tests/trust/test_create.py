@@ -77,6 +77,31 @@ def test_a_name_that_is_no_models_is_refused_before_anything(tmp_path, name, rea
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    "words", ["speech train c", "speech judge c", "prior encoder c r"]
+)
+def test_a_name_that_is_the_state_s_is_refused(capsys, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    assert main([*words.split(), "-o", "net.state"]) == 2
+    assert "net.state, which does not end in .safetensors" in capsys.readouterr().err
+    assert list(tmp_path.glob("net*")) == []
+
+
+@pytest.mark.parametrize("name", [".", "..", "/"])
+def test_a_folder_is_no_avatar(capsys, name):
+    assert main(["create", "a.mp4", "-o", name, "--synthetic"]) == 2
+    assert f"{name}, which is a folder: give the name of a" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf"])
+def test_a_time_limit_that_is_none_is_refused(capsys, tmp_path, minutes):
+    out = str(tmp_path / "me.safetensors")
+    words = ["create", "a.mp4", "-o", out, "--synthetic", f"--max-minutes={minutes}"]
+    assert main(words) == 2
+    assert f"max_minutes is {minutes}: give" in capsys.readouterr().err
+    assert list(tmp_path.glob("me*")) == []
+
+
 def test_what_a_model_is_made_from_is_never_replaced(tmp_path):
     subject, given = tmp_path / "subject", tmp_path / "a.safetensors"
     write_ball_subject(subject, frames=3)

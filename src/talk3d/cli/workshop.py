@@ -125,6 +125,7 @@ def speech_train(
         seed: source of all chance.
     """
     from talk3d.interrupted import StateFile
+    from talk3d.pipeline import check_name
     from talk3d.speech.train import (
         HearingTrainConfig,
         SpeechCorpus,
@@ -132,6 +133,7 @@ def speech_train(
         train_hearing,
     )
 
+    check_name(out, "network")
     sounds = SpeechCorpus(corpus)
     config = HearingTrainConfig(steps=steps, seed=seed)
     state = StateFile(out.with_suffix(".state"))
@@ -158,8 +160,10 @@ def speech_judge(
     """
     from talk3d.interrupted import StateFile
     from talk3d.judge.train import JudgeTrainConfig, save_judge, train_judge
+    from talk3d.pipeline import check_name
     from talk3d.speech.train import SpeechCorpus
 
+    check_name(out, "judge")
     sounds = SpeechCorpus(corpus)
     config = JudgeTrainConfig(steps=steps, seed=seed)
     state = StateFile(out.with_suffix(".state"))
@@ -298,7 +302,9 @@ def prior_encoder(
     from talk3d.encoder.network import EncoderConfig, save_encoder
     from talk3d.encoder.train import EncoderTrainConfig, train_encoder
     from talk3d.interrupted import StateFile
+    from talk3d.pipeline import check_name
 
+    check_name(out, "encoder")
     pictures, weights = Corpus.open(corpus), load_weights(run)
     if "codes" not in weights:
         message = f"{run} has no codes: give the folder of a prior's training"
