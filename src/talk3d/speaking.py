@@ -64,8 +64,15 @@ class SpeakConfig:
         """Reject what cannot go together.
 
         Raises:
-            ValueError: if a whole frame is asked for with another view or background.
+            ValueError: if a whole frame is asked for with another view or background,
+                or transparency with a background.
         """
+        if self.alpha and self.background != "keep":
+            message = (
+                f"with --alpha the background {self.background!r} would not be seen:"
+                " leave out --background, or --alpha"
+            )
+            raise ValueError(message)
         chosen = self.alpha or self.view != "recorded" or self.background != "keep"
         if self.into is not None and chosen:
             message = (
