@@ -167,12 +167,19 @@ def load_hearing(path: Path) -> Hearing:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no such file.
+        ValueError: it is no such file, or its weights do not fit.
     """
     checkpoint = load_model(path, kind=KIND)
-    network = Hearing(HearingConfig.from_json(checkpoint.config))
     state = {name: value.float() for name, value in checkpoint.state.items()}
-    network.load_state_dict(state)
+    try:
+        network = Hearing(HearingConfig.from_json(checkpoint.config))
+        network.load_state_dict(state)
+    except (KeyError, TypeError, RuntimeError) as error:
+        message = (
+            f"the weights in {path} do not fit its configuration: make it again with"
+            " talk3d speech train"
+        )
+        raise ValueError(message) from error
     spread = checkpoint.extra.get("spread", network.mouth_spread.tolist())
     network.mouth_spread = torch.tensor(spread)
     return network.eval().requires_grad_(False)
