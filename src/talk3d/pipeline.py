@@ -329,6 +329,9 @@ def _check_own(out: Path, generator: Path) -> None:
 def _claim(work: Path, video: Path, prior: Path, config: CreateConfig) -> None:
     """Bind the work folder to this video, prior and configuration."""
     for path, what in ((video, "video"), (prior, "prior")):
+        if path.is_dir():
+            message = f"{path} is a folder: give the path of a {what} file"
+            raise ValueError(message)
         if not path.is_file():
             message = f"no {what} at {path}: check the name"
             raise FileNotFoundError(message)

@@ -93,6 +93,13 @@ def test_a_folder_is_no_avatar(capsys, name):
     assert f"{name}, which is a folder: give the name of a" in capsys.readouterr().err
 
 
+def test_a_folder_is_no_video(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "_DISK_BYTES", 0)
+    out = str(tmp_path / "me.safetensors")
+    assert main(["create", str(tmp_path), "-o", out, "--synthetic"]) == 2
+    assert f"{tmp_path} is a folder: give the path of" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf"])
 def test_a_time_limit_that_is_none_is_refused(capsys, tmp_path, minutes):
     out = str(tmp_path / "me.safetensors")
