@@ -76,6 +76,18 @@ def test_a_missing_file_is_named(tmp_path):
         checkpoint.load_model(tmp_path / "nothere.safetensors", kind="prior")
 
 
+def test_what_something_is_made_from_is_not_written_over(tmp_path):
+    given, link, other = (tmp_path / name for name in ("a.mp4", "b.mp4", "c.mp4"))
+    for path in (given, other):
+        path.touch()
+    link.symlink_to(given)
+    for out in (given, link):
+        with pytest.raises(ValueError, match="is what this is made from: give another"):
+            checkpoint.check_apart(out, None, tmp_path / "nothere", other, given)
+    checkpoint.check_apart(other, None, given)
+    checkpoint.check_apart(tmp_path / "new.mp4", given, tmp_path / "new.mp4")
+
+
 def _interrupted_write(path):
     with checkpoint.write_atomically(path) as temporary:
         temporary.write_text("half")
@@ -89,6 +101,38 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):
         _interrupted_write(path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [ValueError, OSError])
+def test_a_new_folder_of_bad_input_goes_away_with_its_parents(tmp_path, error):
+    def work(out):
+        with checkpoint.clean_folder(out):
+            (out / "half").touch()
+            raise error("bad")
+
+    out = tmp_path / "a" / "b"
+    with pytest.raises(error, match="bad"):
+        work(out)
+    assert list(tmp_path.iterdir()) == []
+    out.mkdir(parents=True)
+    with pytest.raises(error, match="bad"):
+        work(out)
+    assert list(out.iterdir()) == [out / "half"]
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    said = "cannot be written .*: give an output folder"
+    for out in (tmp_path / "file", tmp_path / "file" / "out"):
+        with pytest.raises(OSError, match=said), checkpoint.clean_folder(out):
+            pytest.fail("the work was begun")
+
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(checkpoint.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(OSError, match=said), checkpoint.clean_folder(tmp_path):
+        pytest.fail("the work was begun")
 
 
 @pytest.mark.parametrize("umask", [0o077, 0o022, 0o002])

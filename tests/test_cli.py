@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from talk3d import checkpoint
+from talk3d.cli import main as main_module
 from talk3d.cli.avatars import COMMANDS
 from talk3d.cli.main import main
 from talk3d.cli.workshop import GROUPS
@@ -110,6 +111,41 @@ def test_doctor_says_something_of_everything(capsys):
     text = capsys.readouterr().out
     for word in ("torch", "CUDA", "bfloat16", "face networks", "synthetic"):
         assert word in text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FloatingPointError("the loss is nan at step 7"),
+        ImportError("this needs moderngl: install talk3d[synth]"),
+    ],
+)
+def test_what_is_meant_for_the_user_is_one_sentence(capsys, monkeypatch, error):
+    monkeypatch.setitem(COMMANDS, "doctor", _raising(error))
+    assert _bad(capsys, "doctor") == f"talk3d: {error}"
+
+
+def test_a_module_that_is_not_there_is_a_defect(monkeypatch):
+    missing = ModuleNotFoundError("No module named 'torch'", name="torch")
+    monkeypatch.setitem(COMMANDS, "doctor", _raising(missing))
+    with pytest.raises(ModuleNotFoundError):
+        _run("doctor")
+
+
+def _raising(error):
+    def command() -> None:
+        raise error
+
+    return command
+
+
+def test_memory_is_left_alone_where_there_is_no_glibc(monkeypatch):
+    def refuse(_name):
+        raise TypeError("no library without a name on Windows")
+
+    monkeypatch.setattr(main_module.sys, "platform", "win32")
+    monkeypatch.setattr(main_module.ctypes, "CDLL", refuse)
+    main_module._keep_memory()
 
 
 def test_commands_in_the_readme_exist():

@@ -1,5 +1,6 @@
 """Damaged and uneven files: what is whole is read, and it keeps its place."""
 
+import io
 from collections.abc import Container
 from fractions import Fraction
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from talk3d.audio import SAMPLE_RATE, load_audio
+from talk3d.containers import decoded
 from talk3d.evaluate.material import decode, encode
 from talk3d.movie import write_movie
 from talk3d.synthetic.movie import MovieWriter
@@ -126,6 +128,29 @@ def test_damaged_sound_is_silent_and_the_rest_keeps_its_place(
     hole = round((59 * BLOCK / RATE + 0.005) * SAMPLE_RATE)
     assert np.abs(wave[hole : hole + 64]).max() < 0.01
     assert f"{len(lost)} damaged packets of sound are left out" in caplog.text
+
+
+class _Broken(io.BytesIO):
+    """A file whose second half cannot be read from some time on."""
+
+    begun = False
+
+    def read(self, size=-1):
+        if self.begun and self.tell() > self.getbuffer().nbytes // 2:
+            raise av.error.InvalidDataError(5, "Input/output error")
+        return super().read(size)
+
+
+def test_a_file_that_breaks_off_is_read_so_far_and_said(tmp_path, caplog):
+    path = beep(tmp_path / "a.wav", codec="pcm_f32le")
+    file = _Broken(path.read_bytes())
+    with av.open(file, options={"probesize": "4096"}) as container:
+        file.begun = True
+        packets = list(decoded(container, container.streams.audio[0]))
+    samples = sum(frame.samples for frames in packets for frame in frames)
+    # The demuxer reads ahead by at most 32 kB of four-byte samples.
+    assert samples == pytest.approx(2 * RATE, abs=8192)
+    assert "cannot be read to its end (Input/output error): the rest" in caplog.text
 
 
 def test_sound_of_which_nothing_is_whole_is_refused(tmp_path):

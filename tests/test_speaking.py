@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from talk3d.avatar import Avatar
-from talk3d.speaking import background
+from talk3d.speaking import SpeakConfig, background
 
 SIZE = 64
 
@@ -30,6 +30,19 @@ def test_a_phones_portrait_stands_upright_and_is_not_squeezed(tmp_path):
     white = shown.min(axis=2) > 0.5
     assert white.any(0).sum() == pytest.approx(32, abs=2)
     assert white.any(1).sum() == pytest.approx(32, abs=2)
+
+
+def test_a_background_that_would_not_be_seen_is_refused():
+    with pytest.raises(ValueError, match="'grey' would not be seen: leave out --back"):
+        SpeakConfig(alpha=True, background="grey")
+    assert SpeakConfig(alpha=True).alpha
+
+
+def test_a_huge_picture_is_refused(tmp_path, monkeypatch):
+    Image.new("RGB", (80, 40)).save(tmp_path / "huge.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(ValueError, match=r"huge\.png has too many pixels"):
+        background(str(tmp_path / "huge.png"), _Bare())
 
 
 def test_the_recorded_background_and_colours():

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from talk3d.audio import load_audio
 from talk3d.video import copy_sound, probe_video, read_audio, read_frames
 
 SIZE = 96
@@ -364,6 +365,12 @@ def test_bad_input_is_refused_in_one_sentence(tmp_path, make, words):
 def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="does not exist"):
         probe_video(tmp_path / "none.mp4")
+
+
+def test_a_folder_is_told_to_be_one(tmp_path):
+    for read in (probe_video, load_audio):
+        with pytest.raises(ValueError, match="is a folder: give the path of a"):
+            read(tmp_path)
 
 
 def test_no_sound_track(tmp_path):

@@ -257,6 +257,8 @@ def load_audio(path: Path) -> Float[Tensor, " samples"]:
         FileNotFoundError: there is no such file.
         ValueError: it cannot be read, or holds no sound track, or NaN.
     """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: give the path of a sound file")
     if not path.is_file():
         raise FileNotFoundError(f"no sound file at {path}: check the name.")
     try:

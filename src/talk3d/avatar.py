@@ -25,7 +25,7 @@ from talk3d.checkpoint import Checkpoint, load_model, save_model
 from talk3d.compact import compacted, expanded
 from talk3d.dataset import Subject
 from talk3d.frames import driving_signals
-from talk3d.heard import heard_numbers
+from talk3d.heard import check_hearing, heard_by, heard_numbers
 from talk3d.lips import (
     LIP_NUMBERS,
     LIP_POINTS,
@@ -260,7 +260,7 @@ def save_avatar(
             "generator": asdict(avatar.person.generator.config),
             "animator": asdict(avatar.animator.config),
         },
-        parents=parents,
+        parents=heard_by() | (parents or {}),
         extra=avatar.info,
         licence=PERSONAL,
     )
@@ -271,9 +271,10 @@ def load_avatar(path: Path) -> Avatar:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is damaged or holds something else.
+        ValueError: if it is damaged, holds something else, or hears otherwise.
     """
     saved = load_model(path, kind="avatar")
+    check_hearing(path, saved.parents)
     try:
         return _rebuilt(saved)
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:

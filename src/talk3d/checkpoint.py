@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ __all__ = [
     "FORMAT",
     "METADATA_KEY",
     "Checkpoint",
+    "check_apart",
+    "clean_folder",
     "file_sha256",
     "half_precision",
     "load_model",
@@ -178,6 +181,22 @@ def tensors_sha256(state: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+def check_apart(out: Path, *given: Path | None) -> None:
+    """Refuse to write over what something is made from, under whatever name.
+
+    Args:
+        out: where it is to be written.
+        given: what it is made from; what is not there is passed over.
+
+    Raises:
+        ValueError: if the two are one.
+    """
+    for path in given:
+        if path is not None and out.exists() and path.exists() and out.samefile(path):
+            message = f"{out} is what this is made from: give another -o"
+            raise ValueError(message)
+
+
 @contextlib.contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` and rename it on success.
@@ -200,6 +219,36 @@ def write_atomically(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def clean_folder(out: Path) -> Iterator[None]:
+    """Make a folder; if the input proves bad and it is new, take it away again.
+
+    An interruption leaves it: the same command goes on with what it holds.
+
+    Raises:
+        OSError: if the folder cannot be made or written to.
+    """
+    made = [path for path in (out, *out.parents) if not path.exists()]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()
+    except OSError as error:
+        message = (
+            f"the folder {out} cannot be written ({error.strerror}): give an output"
+            " folder in a place you may write to"
+        )
+        raise OSError(message) from error
+    try:
+        yield
+    except (ValueError, OSError):
+        if made:
+            shutil.rmtree(out, ignore_errors=True)
+        for path in made[1:]:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        raise
 
 
 def _mode(path: Path) -> int:

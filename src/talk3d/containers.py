@@ -69,6 +69,7 @@ def decoded(
         FFmpegError: no packet could be decoded.
     """
     packets = container.demux(stream)
+    what = "sound" if stream.type == "audio" else "pictures"
     good, damaged = False, 0
     failure: FFmpegError | None = None
     while True:
@@ -79,6 +80,13 @@ def decoded(
             break
         except FFmpegError as error:
             failure = error
+            if good:
+                _log.warning(
+                    "%s cannot be read to its end (%s): the rest of its %s is left out",
+                    container.name,
+                    error.strerror,
+                    what,
+                )
             break
         try:
             frames = packet.decode()
@@ -94,7 +102,7 @@ def decoded(
             "%s: %d damaged packets of %s are left out",
             container.name,
             damaged,
-            "sound" if stream.type == "audio" else "pictures",
+            what,
         )
 
 

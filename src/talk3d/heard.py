@@ -6,6 +6,8 @@ how surely lips are pressed together.
 """
 
 import math
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,11 +15,13 @@ from jaxtyping import Float
 from scipy.fft import dct
 
 from talk3d.audio import SAMPLE_RATE, MelConfig, log_mel
-from talk3d.speech.network import shipped_hearing
+from talk3d.speech.network import shipped_hearing, shipped_hearing_sha256
 
 __all__ = [
+    "check_hearing",
     "excerpt",
     "heard",
+    "heard_by",
     "heard_mouth",
     "heard_numbers",
     "knowing_numbers",
@@ -40,6 +44,28 @@ _BEFORE, _AFTER = 3.0, 1.0
 Features = Float[np.ndarray, "frames features"]
 Wave = Float[np.ndarray, " samples"]
 Times = Float[np.ndarray, " frames"]
+_HEARING = "hearing"
+
+
+def heard_by() -> dict[str, str]:
+    """Return what a voice fitted now is bound to: role and sha256, for ``parents``."""
+    return {_HEARING: shipped_hearing_sha256()}
+
+
+def check_hearing(path: Path, parents: Mapping[str, str]) -> None:
+    """Refuse a file whose voice was fitted to what another network hears.
+
+    Raises:
+        ValueError: if the file's ``parents`` name another hearing network than the
+            shipped one; those of older files name none.
+    """
+    if parents.get(_HEARING) in (None, shipped_hearing_sha256()):
+        return
+    message = (
+        f"{path} was made with another hearing network than this version's: make it"
+        " again with talk3d create, or use the version that made it"
+    )
+    raise ValueError(message)
 
 
 def knowing_numbers() -> int:

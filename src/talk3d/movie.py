@@ -2,8 +2,9 @@
 
 Comes in: frames one by one and a sound file of any format. Goes out: an MP4 that plays
 everywhere (H.264 with BT.709 colours), or a MOV with transparency for compositing
-(ProRes 4444), with AAC sound at the source's rate, starting together. Memory does not
-grow with the length of the video; the file appears under its name when it is whole.
+(ProRes 4444), with AAC sound at the source's rate, at most 48 kHz, starting together.
+Memory does not grow with the length of the video; the file appears under its name when
+it is whole.
 """
 
 from collections.abc import Iterable, Iterator

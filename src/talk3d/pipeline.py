@@ -20,7 +20,12 @@ from jaxtyping import UInt8
 from talk3d.animator.train import AnimatorTrainConfig, train_animator
 from talk3d.avatar import Avatar, save_avatar
 from talk3d.camera import orbit_label
-from talk3d.checkpoint import file_sha256, read_header, write_atomically
+from talk3d.checkpoint import (
+    check_apart,
+    file_sha256,
+    read_header,
+    write_atomically,
+)
 from talk3d.dataset import Subject
 from talk3d.encoder.network import shipped_encoder
 from talk3d.person import Person, load_person, save_person
@@ -41,6 +46,7 @@ from talk3d.trust.pictures import is_preview, subject_stamp, write_picture
 __all__ = [
     "CreateConfig",
     "Report",
+    "check_name",
     "create",
     "personalize_subject",
     "preprocess_subject",
@@ -74,6 +80,15 @@ class CreateConfig:
     max_minutes: float | None = None
     """Time limit of fitting and learning; they take fewer steps where it is short."""
 
+    def __post_init__(self) -> None:
+        """Refuse a time limit that is none."""
+        if self.max_minutes is not None and not 0 < self.max_minutes < math.inf:
+            message = (
+                f"max_minutes is {self.max_minutes:g}: give a number above 0, or leave"
+                " it out for no limit"
+            )
+            raise ValueError(message)
+
 
 def create(
     video: Path,
@@ -97,13 +112,14 @@ def create(
         consent: of the person shown; an avatar that is there already gets it, too.
 
     Raises:
-        ValueError: if the video or the name cannot be used, the work folder belongs
-            to another video or configuration, or the avatar exists and is not this
-            run's.
+        ValueError: if the video or the name cannot be used or are one, the work folder
+            belongs to another video or configuration, or the avatar exists and is not
+            this run's.
         FileNotFoundError: if the video or the prior is missing.
         OSError: if there is too little disk space.
     """
-    _check_name(out, "avatar")
+    check_name(out, "avatar")
+    check_apart(out, video, prior)
     work.mkdir(parents=True, exist_ok=True)
     _check_disk(work)
     _claim(work, video, prior, config)
@@ -172,9 +188,11 @@ def personalize_subject(
     Without an encoder the shipped one is taken if it knows the prior.
 
     Raises:
-        ValueError: if the name does not end in ``.safetensors``, or is of a folder.
+        ValueError: if the name does not end in ``.safetensors``, or is of a folder or
+            of what is given.
     """
-    _check_name(out, "generator")
+    check_name(out, "generator")
+    check_apart(out, prior, encoder, subject / "arrays.safetensors")
     state = out.with_suffix(".state")
     opened = Subject.open(subject)
     preview = _Preview(out.with_suffix(".png"), opened)
@@ -199,9 +217,11 @@ def train_subject(
     """Teach a personalised generator to speak and write an avatar file.
 
     Raises:
-        ValueError: if the name does not end in ``.safetensors``, or is of a folder.
+        ValueError: if the name does not end in ``.safetensors``, or is of a folder or
+            of what is given.
     """
-    _check_name(out, "avatar")
+    check_name(out, "avatar")
+    check_apart(out, generator, subject / "arrays.safetensors")
     opened, person = Subject.open(subject), load_person(generator)
     consent = subject_consent(opened)
     state = out.with_suffix(".state")
@@ -239,6 +259,22 @@ def yaw_sheet(person: Person) -> UInt8[np.ndarray, "size width 3"]:
     return (255 * sheet + 0.5).to(torch.uint8).numpy()
 
 
+def check_name(out: Path, what: str) -> None:
+    """Refuse a name whose neighbours (state, preview, work) could be somebody's.
+
+    Raises:
+        ValueError: if it does not end in ``.safetensors``, or is of a folder.
+    """
+    if out.suffix == _SUFFIX and not out.is_dir():
+        return
+    given = "is a folder" if out.is_dir() else f"does not end in {_SUFFIX}"
+    message = (
+        f"the {what} cannot be written to {out}, which {given}: give the name of a file"
+        f" that ends in {_SUFFIX}, such as {what}{_SUFFIX}"
+    )
+    raise ValueError(message)
+
+
 class _Preview:
     """Writes a picture of the person every two minutes, over none but its own."""
 
@@ -255,18 +291,6 @@ class _Preview:
             _LOG.info("%s is not ours: there is no preview", self._path)
             return
         write_picture(self._path, yaw_sheet(person), self._stamp)
-
-
-def _check_name(out: Path, what: str) -> None:
-    """Refuse a name whose neighbours (state, preview, work) could be somebody's."""
-    if out.suffix == _SUFFIX and not out.is_dir():
-        return
-    given = "is a folder" if out.is_dir() else f"does not end in {_SUFFIX}"
-    message = (
-        f"the {what} cannot be written to {out}, which {given}: give the name of a file"
-        f" that ends in {_SUFFIX}, such as {what}{_SUFFIX}"
-    )
-    raise ValueError(message)
 
 
 def _check_disk(work: Path) -> None:
@@ -305,6 +329,9 @@ def _check_own(out: Path, generator: Path) -> None:
 def _claim(work: Path, video: Path, prior: Path, config: CreateConfig) -> None:
     """Bind the work folder to this video, prior and configuration."""
     for path, what in ((video, "video"), (prior, "prior")):
+        if path.is_dir():
+            message = f"{path} is a folder: give the path of a {what} file"
+            raise ValueError(message)
         if not path.is_file():
             message = f"no {what} at {path}: check the name"
             raise FileNotFoundError(message)

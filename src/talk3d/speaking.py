@@ -17,7 +17,7 @@ from PIL import Image, ImageColor, ImageOps
 
 from talk3d.audio import load_audio
 from talk3d.avatar import Avatar, View, load_avatar
-from talk3d.checkpoint import file_sha256
+from talk3d.checkpoint import check_apart, file_sha256
 from talk3d.dataset import Subject
 from talk3d.explain import explain
 from talk3d.inlay import Crop, SourceFrames, whole_frames
@@ -64,8 +64,15 @@ class SpeakConfig:
         """Reject what cannot go together.
 
         Raises:
-            ValueError: if a whole frame is asked for with another view or background.
+            ValueError: if a whole frame is asked for with another view or background,
+                or transparency with a background.
         """
+        if self.alpha and self.background != "keep":
+            message = (
+                f"with --alpha the background {self.background!r} would not be seen:"
+                " leave out --background, or --alpha"
+            )
+            raise ValueError(message)
         chosen = self.alpha or self.view != "recorded" or self.background != "keep"
         if self.into is not None and chosen:
             message = (
@@ -82,9 +89,10 @@ def speak(
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if a file cannot be used, or the consent of the person shown is
-            missing, changed, expired or does not cover this.
+        ValueError: if a file cannot be used or is the one to write, or the consent of
+            the person shown is missing, changed, expired or does not cover this.
     """
+    check_apart(out, avatar, speech, config.into, Path(config.background))
     wave = load_audio(speech).numpy()
     consent, spoken = avatar_consent(avatar), file_sha256(speech)
     permit(
@@ -151,6 +159,7 @@ def explain_frame(avatar: Path, speech: Path, out: Path, frame: int) -> None:
         ValueError: if a file cannot be used, the frame does not exist, or the consent
             of the person shown does not cover this.
     """
+    check_apart(out, avatar, speech)
     wave, spoken = load_audio(speech).numpy(), file_sha256(speech)
     consent = avatar_consent(avatar)
     permit(consent, purpose="private", speech_sha256=spoken, name=avatar.name)
@@ -183,12 +192,20 @@ def replay(
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if a file cannot be used, or the consent does not cover this.
+        ValueError: if a file cannot be used, the avatar was made from another subject,
+            or the consent does not cover this.
     """
+    check_apart(out, avatar)
     consent = avatar_consent(avatar)
     permit(consent, purpose=marks.purpose, speech_sha256=None, name=avatar.name)
     about = {"avatar": avatar_fingerprint(avatar), "speech": "the recording's own"}
     loaded, opened = load_avatar(avatar), Subject.open(subject)
+    if not np.array_equal(loaded.camera.numpy(), opened.arrays["camera"]):
+        message = (
+            f"{avatar} was not made from {subject}: give the subject that it was made"
+            " from"
+        )
+        raise ValueError(message)
     wave, part = opened.audio(), opened.test
     first, last = (
         round(n / opened.fps * _SAMPLE_RATE) for n in (part.start, part.stop)
@@ -210,14 +227,19 @@ def background(text: str, avatar: Avatar) -> Float[np.ndarray, "size size 3"]:
     """Return the background picture, 0 to 1; of a picture file its middle square.
 
     Raises:
-        ValueError: if the text is neither ``keep`` nor a colour nor a picture file.
+        ValueError: if the text is neither ``keep`` nor a colour nor a picture file, or
+            the picture is huge.
     """
     plate = avatar.plate.permute(1, 2, 0).numpy()
     if text == "keep":
         return plate.astype(np.float32) / 255
     if Path(text).is_file():
-        with Image.open(text) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGB")
+        try:
+            with Image.open(text) as image:
+                upright = ImageOps.exif_transpose(image).convert("RGB")
+        except Image.DecompressionBombError as error:
+            message = f"the background {text} has too many pixels: make it smaller"
+            raise ValueError(message) from error
         fitted = ImageOps.fit(upright, plate.shape[:2])
         return np.asarray(fitted, np.float32) / 255
     try:

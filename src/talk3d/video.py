@@ -58,6 +58,8 @@ class VideoInfo:
 
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[InputContainer]:
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: give the path of a video file")
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: give the path of a video file")
     if path.stat().st_size == 0:

@@ -18,6 +18,7 @@ from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.generator import Generator
 from talk3d.explain import explain
 from talk3d.person import average_person
+from talk3d.speech.network import shipped_hearing_sha256
 
 CONFIG = AnimatorTrainConfig(
     steps=5,
@@ -155,6 +156,27 @@ def test_a_changed_avatar_is_refused(avatar_file, tmp_path, change, words):
     _changed(path, change)
     with pytest.raises(ValueError, match=words):
         load_avatar(path)
+
+
+def test_an_avatar_that_hears_with_another_network_is_refused(avatar_file, tmp_path):
+    saved, path = load_model(avatar_file, kind="avatar"), tmp_path / "x.safetensors"
+    assert saved.parents["hearing"] == shipped_hearing_sha256()
+
+    def told(parents):
+        save_model(
+            path,
+            saved.state,
+            kind="avatar",
+            config=saved.config,
+            extra=saved.extra,
+            parents=parents,
+        )
+        return load_avatar(path)
+
+    told(saved.parents)
+    told({})
+    with pytest.raises(ValueError, match="another hearing network than this version"):
+        told({"hearing": "0" * 64})
 
 
 def test_a_frame_does_not_depend_on_the_others(subject, tmp_path):

@@ -29,14 +29,14 @@ def test_the_example_fills_every_shot(tmp_path):
 
 def test_a_failure_ends_with_what_was_said(tmp_path):
     adapter = _adapter(tmp_path, "import sys; sys.exit('no GPU')")
-    with pytest.raises(RuntimeError, match="status 1: no GPU"):
+    with pytest.raises(OSError, match="status 1: no GPU"):
         run_adapter(adapter, tmp_path, tmp_path / "out")
 
 
 def test_time_has_a_limit(tmp_path):
     adapter = _adapter(tmp_path, "import time; time.sleep(60)")
     hasty = Adapter(adapter.name, adapter.command, adapter.folder, minutes=0.005)
-    with pytest.raises(RuntimeError, match="longer than"):
+    with pytest.raises(OSError, match="longer than"):
         run_adapter(hasty, tmp_path, tmp_path / "out")
 
 
@@ -46,6 +46,16 @@ def test_time_has_a_limit(tmp_path):
         ("name = 'a'", "give name and command"),
         ("name = 'a'\ncommand = ['x']", "must hold"),
         ("name = 'ours'\ncommand = ['{given}{out}']", "another name"),
+        ("name = 'nearest frame'\ncommand = ['{given}{out}']", "another name"),
+        ("name = 'mean frame'\ncommand = ['{given}{out}']", "another name"),
+        ("name = 'truth at 64 px'\ncommand = ['{given}{out}']", "another name"),
+        ("name = '..'\ncommand = ['{given}{out}']", "not dots alone"),
+        ("name = '.'\ncommand = ['{given}{out}']", "not dots alone"),
+        ("name = 7\ncommand = ['{given}{out}']", "the name 7"),
+        ("name = 'a'\ncommand = 7", "the command 7"),
+        ("name = 'a'\ncommand = '{given} {out}'", "a list of texts"),
+        ("name = 'a'\ncommand = ['{given}{out}', 7]", "a list of texts"),
+        ("name = 'a'\ncommand = ['{given}{out}']\nminutes = 'x'", "and a number"),
         ("name = ", "no TOML"),
     ],
 )

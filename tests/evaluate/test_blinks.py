@@ -7,7 +7,6 @@ from talk3d.evaluate.blinks import (
     blink_error,
     blink_frames,
     blink_rate,
-    flicker,
     quiet_frames,
     silence_motion,
 )
@@ -59,13 +58,3 @@ def test_motion_counts_in_pauses_only():
     own = np.where(np.arange(frames) < 25, 3 * truth, 100 * truth)
     assert silence_motion(own, truth, quiet) == pytest.approx(3.0)
     assert np.isnan(silence_motion(own, truth, np.zeros(frames, bool)))
-
-
-def test_flicker_counts_alternation_not_drift():
-    shape = (8, 4, 4)
-    drift = np.broadcast_to(np.linspace(0, 1, 8)[:, None, None], shape)
-    assert flicker(drift) == pytest.approx(0.0, abs=1e-12)
-    switching = np.broadcast_to(0.2 * (np.arange(8) % 2)[:, None, None], shape)
-    assert flicker(switching) == pytest.approx(0.2)
-    with pytest.raises(ValueError, match="at least three"):
-        flicker(np.zeros((2, 4, 4)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -248,6 +249,52 @@ def test_missing_files_and_unknown_options_are_refused(subject, nothing, tmp_pat
         EvaluateConfig(controls=("truths",))
     with pytest.raises(ValueError, match="part 'tset'"):
         _judge(tmp_path / "none.mp4", subject, tmp_path, nothing, part="tset")
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anything(
+    subject, nothing, tmp_path, monkeypatch
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(run.material, "decode", lambda *_, **__: pytest.fail("begun"))
+    with pytest.raises(OSError, match="cannot be written"):
+        _judge(tmp_path / "x.mp4", subject, tmp_path / "file", nothing)
+
+
+def test_pictures_that_would_fill_the_disk_are_refused(
+    subject, nothing, tmp_path, monkeypatch
+):
+    pictures, _ = _part(subject, range(10))
+    result = write_video(tmp_path / "x.mkv", pictures, None)
+    need = 10 * SIZE * SIZE * 3
+    usage = SimpleNamespace(free=need)
+    monkeypatch.setattr(run.material.shutil, "disk_usage", lambda _: usage)
+    clip = run.material.decode(result, tmp_path / "x.rgb", fps=25.0)
+    assert clip.raw.stat().st_size == need
+    usage.free = need // 2
+    with pytest.raises(OSError, match=r"GB left and .*x\.mkv take .* TMPDIR"):
+        _judge(result, subject, tmp_path / "out", nothing)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_player_is_not_written_over_what_is_judged(subject, nothing, tmp_path):
+    pictures, _ = _part(subject, range(3))
+    film = write_video(tmp_path / "player.mp4", pictures, None)
+    before = film.read_bytes()
+    with pytest.raises(ValueError, match="is what this is made from: give another"):
+        _judge(film, subject, tmp_path, nothing)
+    assert film.read_bytes() == before
+
+
+def test_missing_networks_are_told_without_options_that_are_not_there(
+    subject, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TALK3D_CACHE", str(tmp_path / "cache"))
+    pictures, _ = _part(subject, Subject.open(subject).test)
+    result = write_video(tmp_path / "mute.mkv", pictures, None)
+    config = EvaluateConfig(controls=())
+    report = evaluate(result, subject, tmp_path / "out", config=config)
+    assert "--" not in " ".join(report.missing.values())
+    assert "talk3d preprocess fetch them" in report.missing[run._LANDMARKS]
 
 
 def test_a_longer_sound_than_speech_does_not_matter(subject, nothing, tmp_path):

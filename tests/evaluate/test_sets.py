@@ -1,11 +1,14 @@
 """FID and KID against closed forms, brute force, and two other implementations."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 from scipy.linalg import sqrtm
 from torchmetrics.image.kid import poly_mmd
 
+from talk3d.evaluate import sets
 from talk3d.evaluate.sets import frechet_distance, kernel_distance, kernel_spread
 
 
@@ -118,6 +121,42 @@ def test_kernel_distance_is_the_brute_force_sum():
     cross = np.mean([kernel(a, b) for a in one for b in two])
     wanted = within(one) + within(two) - 2 * cross
     assert kernel_distance(one, two) == pytest.approx(wanted, rel=1e-12)
+
+
+def _whole_kernel_distance(one, two):
+    def kernel(a, b):
+        return (a @ b.T / a.shape[1] + 1) ** 3
+
+    def within(x):
+        inner = kernel(x, x)
+        return (inner.sum() - np.trace(inner)) / (len(x) * (len(x) - 1))
+
+    return within(one) + within(two) - 2 * kernel(one, two).mean()
+
+
+def test_kernels_summed_in_blocks_give_the_numbers_of_whole_ones(monkeypatch):
+    monkeypatch.setattr(sets, "_ROWS", 7)
+    rng = np.random.default_rng(8)
+    one, two = rng.normal(size=(40, 5)), rng.normal(0.3, 1, size=(33, 5))
+    # Other orders of summation: rounding alone.
+    wanted = _whole_kernel_distance(one, two)
+    assert kernel_distance(one, two) == pytest.approx(wanted, rel=1e-10)
+    chance, found = np.random.default_rng(0), []
+    for _ in range(100):
+        rows = [chance.choice(len(part), 16, replace=False) for part in (one, two)]
+        found.append(_whole_kernel_distance(one[rows[0]], two[rows[1]]))
+    spread = kernel_spread(one, two, generator=np.random.default_rng(0))
+    assert spread == pytest.approx(np.std(found), rel=1e-10)
+
+
+def test_memory_of_kernels_grows_with_the_pictures_not_their_pairs():
+    rows = np.random.default_rng(9).normal(size=(3000, 4)).astype(np.float32)
+    tracemalloc.start()
+    kernel_distance(rows, rows)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # Blocks of 256 rows of 3000 doubles and what is made of them; whole: 72 MB each.
+    assert most < 40e6
 
 
 def test_sets_of_another_width_are_refused():

@@ -1,6 +1,6 @@
 """The judge of lips and sound: what it measures, learns and says."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import islice
 
 import numpy as np
@@ -9,10 +9,11 @@ import torch
 from safetensors.numpy import save_file
 from tests.drawn import write_speech_corpus
 
+from talk3d.checkpoint import save_model
 from talk3d.face import load_face_shape
 from talk3d.interrupted import StateFile
 from talk3d.judge.mouth import mouth_lengths
-from talk3d.judge.network import JudgeConfig, load_judge, shipped_judge
+from talk3d.judge.network import KIND, JudgeConfig, SyncJudge, load_judge, shipped_judge
 from talk3d.judge.train import JudgeTrainConfig, MouthModel, save_judge, train_judge
 from talk3d.judge.verdict import judge_sync
 from talk3d.speech.network import MOUTH
@@ -69,6 +70,12 @@ def test_drawn_mouths_follow_the_weights():
     assert seen.shape == (4, 50, 4)
     gap = seen[..., 0]
     assert (gap[:, 20:30].mean(1) > gap[:, :20].mean(1) + 3).all()
+
+
+@pytest.mark.parametrize("change", [{"steps": 0}, {"batch": 0}, {"frames": 16}])
+def test_a_training_of_nothing_is_refused(change):
+    with pytest.raises(ValueError, match="give at least 1, 1 and 17"):
+        replace(CONFIG, **change)
 
 
 def test_training_finds_the_sound_and_repeats(tmp_path):
@@ -141,6 +148,14 @@ def test_too_little_tells_nothing(talk):
     for verdict in (short, gone):
         assert np.isnan(verdict.offset)
         assert verdict.confidence == 0
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path):
+    path, network = tmp_path / "j.safetensors", SyncJudge(JudgeConfig.tiny())
+    for config in (asdict(JudgeConfig()), {}):
+        save_model(path, network.state_dict(), kind=KIND, config=config)
+        with pytest.raises(ValueError, match="do not fit its configuration"):
+            load_judge(path)
 
 
 def test_another_file_is_no_judge(tmp_path):

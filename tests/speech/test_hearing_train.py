@@ -54,6 +54,12 @@ def test_a_resumed_training_equals_an_uninterrupted_one(folder, tmp_path):
         torch.testing.assert_close(whole[name], value, atol=0, rtol=0)
 
 
+@pytest.mark.parametrize("change", [{"steps": 0}, {"batch": 0}, {"frames": -1}])
+def test_a_training_of_nothing_is_refused(change):
+    with pytest.raises(ValueError, match="give at least 1 of each"):
+        replace(CONFIG, **change)
+
+
 def test_no_corpus_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="synth speech"):
         SpeechCorpus(tmp_path)

@@ -65,6 +65,18 @@ def test_a_file_gives_the_same_network(tiny, tmp_path):
     torch.testing.assert_close(load_hearing(path)(features), tiny(features))
 
 
+@pytest.mark.parametrize("width", [7, None])
+def test_weights_that_do_not_fit_are_refused(tiny, tmp_path, width):
+    path = tmp_path / "hearing.safetensors"
+    config = asdict(tiny.config) | {"width": width}
+    save_model(path, tiny.state_dict(), kind=KIND, config=config)
+    with pytest.raises(ValueError, match="do not fit its configuration: make it again"):
+        load_hearing(path)
+    save_model(path, tiny.state_dict(), kind=KIND, config={})
+    with pytest.raises(ValueError, match="do not fit its configuration"):
+        load_hearing(path)
+
+
 def test_a_file_of_another_kind_is_refused(tiny, tmp_path):
     path = tmp_path / "other.safetensors"
     save_model(path, tiny.state_dict(), kind="prior", config=asdict(tiny.config))

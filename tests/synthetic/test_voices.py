@@ -104,6 +104,21 @@ def test_a_corpus_is_written_once_and_row_by_row(tmp_path):
     assert mouth[:, MOUTH.index("mouthShrugLower")].max() < 0.2
 
 
+def test_a_corpus_of_another_seed_is_left_as_it_is(tmp_path):
+    before = '{"seed": 3, "shards": []}'
+    (tmp_path / "corpus.json").write_text(before)
+    with pytest.raises(ValueError, match="holds a corpus of seed 3, not 4: give the"):
+        list(write_speech_corpus(tmp_path, SpeechCorpusConfig(rounds=1, seed=4)))
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus.json"]
+    assert (tmp_path / "corpus.json").read_text() == before
+
+
+@pytest.mark.parametrize("change", [{"rounds": 0}, {"rounds": -1}, {"words": 0}])
+def test_a_corpus_of_nothing_is_refused(change):
+    with pytest.raises(ValueError, match="give at least 1 of each"):
+        SpeechCorpusConfig(**change)
+
+
 def test_without_a_voice_nothing_is_written(tmp_path):
     config = SpeechCorpusConfig(rounds=1, voices=(Voice("festival", "nobody"),))
     with pytest.raises(OSError, match="espeak-ng"):

@@ -14,6 +14,7 @@ from talk3d.animator.train import AnimatorTrainConfig
 from talk3d.checkpoint import file_sha256, save_model
 from talk3d.cli.main import main
 from talk3d.dataset import Subject
+from talk3d.eg3d.convert import import_official
 from talk3d.person import Person
 from talk3d.personalize import PersonalizeConfig
 from talk3d.pipeline import CreateConfig, create, personalize_subject, train_subject
@@ -74,6 +75,60 @@ def test_a_name_that_is_no_models_is_refused_before_anything(tmp_path, name, rea
     words = ["create", str(none), "-o", str(out), "--prior", str(none), "--synthetic"]
     assert main(words) == 2
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "words", ["speech train c", "speech judge c", "prior encoder c r"]
+)
+def test_a_name_that_is_the_state_s_is_refused(capsys, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    assert main([*words.split(), "-o", "net.state"]) == 2
+    assert "net.state, which does not end in .safetensors" in capsys.readouterr().err
+    assert list(tmp_path.glob("net*")) == []
+
+
+@pytest.mark.parametrize("name", [".", "..", "/"])
+def test_a_folder_is_no_avatar(capsys, name):
+    assert main(["create", "a.mp4", "-o", name, "--synthetic"]) == 2
+    assert f"{name}, which is a folder: give the name of a" in capsys.readouterr().err
+
+
+def test_a_folder_is_no_video(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "_DISK_BYTES", 0)
+    out = str(tmp_path / "me.safetensors")
+    assert main(["create", str(tmp_path), "-o", out, "--synthetic"]) == 2
+    assert f"{tmp_path} is a folder: give the path of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf"])
+def test_a_time_limit_that_is_none_is_refused(capsys, tmp_path, minutes):
+    out = str(tmp_path / "me.safetensors")
+    words = ["create", "a.mp4", "-o", out, "--synthetic", f"--max-minutes={minutes}"]
+    assert main(words) == 2
+    assert f"max_minutes is {minutes}: give" in capsys.readouterr().err
+    assert list(tmp_path.glob("me*")) == []
+
+
+def test_what_a_model_is_made_from_is_never_replaced(tmp_path):
+    subject, given = tmp_path / "subject", tmp_path / "a.safetensors"
+    write_ball_subject(subject, frames=3)
+    given.write_bytes(b"made at great cost")
+    other, arrays = tmp_path / "other", subject / "arrays.safetensors"
+    said = "is what this is made from: give another -o"
+    fitting, learning = PersonalizeConfig(), AnimatorTrainConfig()
+    for prior, encoder, out in (
+        (given, None, given),
+        (other, given, given),
+        (other, None, arrays),
+    ):
+        with pytest.raises(ValueError, match=said):
+            personalize_subject(subject, prior, out, fitting, _quiet, encoder=encoder)
+    for out in (given, arrays):
+        with pytest.raises(ValueError, match=said):
+            train_subject(subject, given, out, learning, _quiet)
+    with pytest.raises(ValueError, match=said):
+        import_official(given, given)
+    assert given.read_bytes() == b"made at great cost"
 
 
 def test_a_picture_of_the_user_is_never_replaced_by_a_preview(tmp_path, monkeypatch):

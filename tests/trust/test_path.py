@@ -10,15 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tests.drawn import write_ball_subject
 from tests.trust.conftest import picture
 
 from talk3d import speaking
+from talk3d.avatar import Avatar
 from talk3d.cli import avatars
 from talk3d.cli.main import main
 from talk3d.cli.progress import Progress
 from talk3d.movie import write_movie
-from talk3d.speaking import SpeakConfig, speak
+from talk3d.speaking import SpeakConfig, explain_frame, replay, speak
 from talk3d.trust.forget import forget
 from talk3d.trust.holders import replace_consent
 from talk3d.trust.ledger import ledger_entries, note
@@ -126,6 +128,62 @@ def test_a_whole_frame_needs_the_avatars_own_video(
     with pytest.raises(ValueError, match=r"was made from \(me.mp4\)"):
         speak(bare_avatar, speech, out, config, _quiet)
     assert not out.exists()
+
+
+def test_what_a_video_is_made_from_is_never_replaced(
+    bare_avatar, agreed, drawn, speech, tmp_path
+):
+    replace_consent(bare_avatar, agreed)
+    film = tmp_path / "me.mp4"
+    film.write_bytes(b"the recording")
+    before = {path: path.read_bytes() for path in (bare_avatar, speech, film)}
+    said = "is what this is made from: give another -o"
+    for out, config in (
+        (bare_avatar, SpeakConfig()),
+        (speech, SpeakConfig()),
+        (film, SpeakConfig(into=film)),
+        (film, SpeakConfig(background=str(film))),
+    ):
+        with pytest.raises(ValueError, match=said):
+            speak(bare_avatar, speech, out, config, _quiet)
+    for out in (bare_avatar, speech):
+        with pytest.raises(ValueError, match=said):
+            explain_frame(bare_avatar, speech, out, 0)
+    with pytest.raises(ValueError, match=said):
+        replay(bare_avatar, tmp_path, bare_avatar)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_the_recording_of_somebody_else_is_not_replayed(
+    bare_avatar, agreed, tmp_path, monkeypatch
+):
+    replace_consent(bare_avatar, agreed)
+    subject = write_ball_subject(tmp_path / "subject", frames=10)
+    camera = torch.from_numpy(subject.arrays["camera"])
+    out = tmp_path / "out.mp4"
+    for theirs in (camera[:9], camera + 1e-3):
+        other = object.__new__(Avatar)
+        other.camera = theirs
+        monkeypatch.setattr(speaking, "load_avatar", lambda _path, found=other: found)
+        with pytest.raises(ValueError, match=r"was not made from .*: give the subject"):
+            replay(bare_avatar, subject.path, out)
+    assert not out.exists()
+
+
+def test_its_own_recording_is_replayed(bare_avatar, agreed, tmp_path, monkeypatch):
+    replace_consent(bare_avatar, agreed)
+    subject = write_ball_subject(tmp_path / "subject", frames=90, size=64)
+    own = object.__new__(Avatar)
+    own.camera = torch.from_numpy(subject.arrays["camera"])
+    own.plate = torch.full((3, 64, 64), 90, dtype=torch.uint8)
+
+    def replayed(_self, _wave, part):
+        return [np.full((64, 64, 4), 255, np.uint8) for _ in part]
+
+    monkeypatch.setattr(Avatar, "replay", replayed)
+    monkeypatch.setattr(speaking, "load_avatar", lambda _path: own)
+    replay(bare_avatar, subject.path, tmp_path / "out.mp4")
+    assert len(list(read_frames(tmp_path / "out.mp4"))) == len(subject.test)
 
 
 def test_leaving_the_marks_out_is_noted(bare_avatar, agreed, drawn, speech, tmp_path):

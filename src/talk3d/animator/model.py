@@ -51,7 +51,8 @@ class DrivingBatch:
     audio: Float[Tensor, "b 8"]
     """The lips that go with the sound, see ``talk3d.lips.LipSpace``."""
     eye: Float[Tensor, "b 9"]
-    """Blink left, right (0 open, 1 shut); gaze left yaw, pitch, right yaw, pitch."""
+    """Blink left, right (0 open, 1 shut); three numbers of the brows, see
+    ``talk3d.brows``; gaze left yaw, pitch, right yaw, pitch, radians."""
     rotation: Float[Tensor, "b 3"]
     """Head yaw, pitch, roll in radians, relative to the video's mean."""
     landmark: Float[Tensor, "b 6"]

@@ -21,11 +21,14 @@ import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from talk3d.benchmark.controls import CONTROLS
 
 __all__ = ["Adapter", "load_adapter", "run_adapter"]
 
 _FIELDS = {"name", "command", "minutes"}
-_RESERVED = ("truth", "ours", "without prior", "mesh")
+_RESERVED = (*CONTROLS, "ours", "without prior", "mesh")
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,10 @@ class Adapter:
         Raises:
             ValueError: The command lacks a place, or the name is taken.
         """
-        if self.name in _RESERVED or not self.name or "/" in self.name:
+        if self.name in (*_RESERVED, "", ".", "..") or "/" in self.name:
             raise ValueError(
                 f"An adapter is named {self.name!r}; take another name than "
-                f"{', '.join(_RESERVED)}, without slashes."
+                f"{', '.join(_RESERVED)}, without slashes, and not dots alone."
             )
         joined = " ".join(self.command)
         if "{given}" not in joined or "{out}" not in joined:
@@ -82,19 +85,26 @@ def load_adapter(name: str) -> Adapter:
             f"the adapter {file} has the fields {sorted(content)}; give name and "
             "command, and if wanted minutes"
         )
-    return Adapter(
-        name=content["name"],
-        command=tuple(content["command"]),
-        folder=file.resolve().parent,
-        minutes=float(content.get("minutes", Adapter.minutes)),
-    )
+    name, command = content["name"], content["command"]
+    minutes = content.get("minutes", Adapter.minutes)
+    if not (_texts([name]) and _texts(command) and isinstance(minutes, (int, float))):
+        raise ValueError(
+            f"the adapter {file} has the name {name!r}, the command {command!r} and "
+            f"{minutes!r} minutes; give a text, a list of texts, and a number"
+        )
+    return Adapter(name, tuple(command), file.resolve().parent, float(minutes))
+
+
+def _texts(value: Any) -> bool:  # noqa: ANN401
+    """Return whether a value from a file is a list of texts."""
+    return isinstance(value, list) and all(isinstance(word, str) for word in value)
 
 
 def run_adapter(adapter: Adapter, given: Path, out: Path) -> None:
     """Run an outside system on a task.
 
     Raises:
-        RuntimeError: It failed, or took too long; the message ends with what it said.
+        OSError: It failed, or took too long; the message ends with what it said.
     """
     out.mkdir(parents=True, exist_ok=True)
     places = {
@@ -116,16 +126,16 @@ def run_adapter(adapter: Adapter, given: Path, out: Path) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise RuntimeError(
+        raise OSError(
             f"the adapter {adapter.name} took longer than {adapter.minutes} minutes"
         ) from error
     except OSError as error:
-        raise RuntimeError(
+        raise OSError(
             f"the adapter {adapter.name} cannot be started: {error}"
         ) from error
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip().splitlines()[-1:]
-        raise RuntimeError(
+        raise OSError(
             f"the adapter {adapter.name} failed with status {done.returncode}: "
             f"{' '.join(said) or 'it said nothing'}"
         )

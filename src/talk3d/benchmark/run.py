@@ -56,6 +56,15 @@ class Suite:
     personalize: PersonalizeConfig = field(default_factory=PersonalizeConfig)
     """Steps before ``effort``."""
 
+    def __post_init__(self) -> None:
+        """Refuse to measure nobody.
+
+        Raises:
+            ValueError: There are no people.
+        """
+        if self.people < 1:
+            raise ValueError(f"people is {self.people}: give at least 1")
+
 
 SUITES: Mapping[str, Suite] = {
     "quick": Suite(
@@ -78,7 +87,7 @@ SUITES: Mapping[str, Suite] = {
         synthetic=SyntheticConfig(
             seed=100,
             seconds=5.0,
-            yaws=(-75, -60, -30, 0, 30, 60, 75),
+            yaws=(-75.0, -60.0, -30.0, 0.0, 30.0, 60.0, 75.0),
             pitches=(),
             moments=1,
             shown=8,
@@ -137,8 +146,11 @@ def extreme_pose(
 
     Raises:
         FileNotFoundError: The recording or the prior is absent.
-        RuntimeError: An adapter failed, or there is no OpenGL.
+        OSError: An adapter failed, or there is no OpenGL.
     """
+    for path, what in ((prior, "prior"), (recording, "recording")):
+        if path is not None and not path.exists():
+            raise FileNotFoundError(f"no {what} at {path}: check the name")
     out.mkdir(parents=True, exist_ok=True)
     judges = judges or Judges.open()
     groups: dict[str, list[Task]] = {"synthetic": [], "recorded": []}

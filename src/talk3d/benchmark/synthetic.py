@@ -96,7 +96,7 @@ class SecondCamera:
         Raises:
             FileNotFoundError: The folder is no synthetic talker.
             ValueError: It was written with another head model.
-            RuntimeError: There is no OpenGL.
+            OSError: There is no OpenGL.
         """
         note = subject / "truth" / "truth.json"
         if not note.is_file():

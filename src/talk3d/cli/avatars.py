@@ -89,9 +89,10 @@ def create(
         synthetic: the face is drawn or generated and belongs to nobody.
         reading: how to read the video.
     """
-    from talk3d.pipeline import CreateConfig
+    from talk3d.pipeline import CreateConfig, check_name
     from talk3d.pipeline import create as run
 
+    check_name(out, "avatar")
     folder = work or out.with_suffix(".work")
     agreed = chosen_consent(consent, synthetic=synthetic, name=video.stem)
     again = shlex.join(["talk3d", *sys.argv[1:]])

@@ -48,7 +48,7 @@ def extreme_pose(
     with Progress("interrupted; the same command goes on") as progress:
         run(
             out,
-            replace(chosen, people=people or chosen.people),
+            chosen if people is None else replace(chosen, people=people),
             prior=prior or shipped("prior-small.safetensors"),
             report=progress.report,
             seed=seed,

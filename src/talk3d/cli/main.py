@@ -1,7 +1,7 @@
 """The entry point.
 
-Exit status: 0 success, 2 bad input (one sentence, no traceback), 1 a defect of ours,
-130 interrupted.
+Exit status: 0 success, 2 bad input, something missing, or a training that cannot go on
+(one sentence, no traceback), 1 a defect of ours, 130 interrupted.
 """
 
 import ctypes
@@ -48,7 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 " More commands: talk3d synth --help, talk3d prior --help,"
                 " talk3d speech --help, talk3d benchmark --help.",
             )
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FloatingPointError, ImportError) as error:
+        # Python names the module that it lacks: only our own sentences do not.
+        if isinstance(error, ImportError) and error.name is not None:
+            raise
         print(f"talk3d: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -62,8 +65,10 @@ def _keep_memory() -> None:
     Asking the system anew for the large tensors of every step costs up to half of
     the time of training on CPUs. The numbers are those of ``malloc.h``.
     """
+    if sys.platform != "linux":
+        return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if sys.platform != "linux" or mallopt is None:
+    if mallopt is None:
         return
     for option, value in ((_MMAP_MAX, 0), (_TRIM, 2**31 - 1), (_TOP_PAD, 64 << 20)):
         mallopt(option, value)

@@ -41,7 +41,7 @@ class Progress:
         spent = now - self._started
         left = spent / part - spent if part > 0 else 0.0
         bar = "#" * round(_BAR * part)
-        line = f"{stage:>10} [{bar:<{_BAR}}] {part:4.0%}  {_clock(left)} left"
+        line = f"{stage:>10} [{bar:<{_BAR}}] {part:4.0%} {_clock(left):>7} left"
         ending = "" if sys.stderr.isatty() else "\n"
         print(f"\r{line}", end=ending, file=sys.stderr, flush=True)
 

@@ -125,6 +125,7 @@ def speech_train(
         seed: source of all chance.
     """
     from talk3d.interrupted import StateFile
+    from talk3d.pipeline import check_name
     from talk3d.speech.train import (
         HearingTrainConfig,
         SpeechCorpus,
@@ -132,6 +133,7 @@ def speech_train(
         train_hearing,
     )
 
+    check_name(out, "network")
     sounds = SpeechCorpus(corpus)
     config = HearingTrainConfig(steps=steps, seed=seed)
     state = StateFile(out.with_suffix(".state"))
@@ -158,8 +160,10 @@ def speech_judge(
     """
     from talk3d.interrupted import StateFile
     from talk3d.judge.train import JudgeTrainConfig, save_judge, train_judge
+    from talk3d.pipeline import check_name
     from talk3d.speech.train import SpeechCorpus
 
+    check_name(out, "judge")
     sounds = SpeechCorpus(corpus)
     config = JudgeTrainConfig(steps=steps, seed=seed)
     state = StateFile(out.with_suffix(".state"))
@@ -192,11 +196,13 @@ def synth_face_shape(out: Out, head: Path) -> None:
         out: the face shape to write (.safetensors).
         head: the head model file.
     """
+    from talk3d.checkpoint import check_apart
     from talk3d.face import FaceNets
     from talk3d.face_models import model_files
     from talk3d.synthetic.head import load_head
     from talk3d.synthetic.measure import MeasureConfig, measure_face_shape
 
+    check_apart(out, head)
     nets = FaceNets(model_files())
     measure_face_shape(out, MeasureConfig(), head=load_head(head), nets=nets)
     print(f"wrote {out}")
@@ -296,7 +302,9 @@ def prior_encoder(
     from talk3d.encoder.network import EncoderConfig, save_encoder
     from talk3d.encoder.train import EncoderTrainConfig, train_encoder
     from talk3d.interrupted import StateFile
+    from talk3d.pipeline import check_name
 
+    check_name(out, "encoder")
     pictures, weights = Corpus.open(corpus), load_weights(run)
     if "codes" not in weights:
         message = f"{run} has no codes: give the folder of a prior's training"

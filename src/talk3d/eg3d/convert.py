@@ -13,7 +13,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from talk3d.checkpoint import file_sha256, save_model
+from talk3d.checkpoint import check_apart, file_sha256, save_model
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.generator import Generator
 from talk3d.eg3d.official import OfficialNetwork, read_official
@@ -84,8 +84,10 @@ def import_official(
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is hostile, damaged, or of a kind not supported.
+        ValueError: if the file is hostile, damaged, of a kind not supported, or the
+            one to write.
     """
+    check_apart(out, path)
     network = read_official(path)
     config = official_config(network, plane_axes=plane_axes)
     with torch.random.fork_rng():

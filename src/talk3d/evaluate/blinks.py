@@ -9,7 +9,6 @@ for the clip.
 | `blink_rate`     | 0..inf | per minute     | like the truth  |
 | `blink_error`    | 0..1   | share          | lower           |
 | `silence_motion` | 0..inf | ratio to truth | at most 1       |
-| `flicker`        | 0..1   | codes          | lower           |
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ __all__ = [
     "blink_error",
     "blink_frames",
     "blink_rate",
-    "flicker",
     "quiet_frames",
     "silence_motion",
 ]
@@ -125,21 +123,3 @@ def silence_motion(
 
     truth = speed(truth_gap)
     return speed(gap) / truth if truth > 0 else float("nan")
-
-
-def flicker(frames: Float[np.ndarray, "frames height width"]) -> float:
-    """Measure how much pictures tremble that should stand still.
-
-    Mean over the pixels of |p(t-1) - 2 p(t) + p(t+1)| / 2: a steady drift counts
-    nothing, alternating frames their full difference.
-
-    Args:
-        frames: Luma codes in [0, 1], rendered with sound and pose held still.
-
-    Raises:
-        ValueError: There are fewer than three frames.
-    """
-    if len(frames) < 3:
-        raise ValueError(f"{len(frames)} frames cannot flicker; render at least three.")
-    second = frames[:-2] - 2 * frames[1:-1] + frames[2:]
-    return float(np.abs(second).mean()) / 2

@@ -8,6 +8,7 @@ grow with their length.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -185,12 +186,15 @@ def decode(path: Path, scratch: Path, *, fps: float) -> Clip:
     Raises:
         FileNotFoundError: There is no such video.
         ValueError: It cannot be read.
+        OSError: The scratch folder has too little space for it.
     """
     shape: tuple[int, ...] | None = None
     count = 0
     with scratch.open("wb") as raw:
         for frame in read_frames(path, fps=fps):
-            shape = shape or frame.shape
+            if shape is None:
+                _check_space(path, scratch.parent, fps * frame.nbytes)
+                shape = frame.shape
             raw.write(frame.tobytes())
             count += 1
     if shape is None:
@@ -201,6 +205,19 @@ def decode(path: Path, scratch: Path, *, fps: float) -> Clip:
     with av.open(str(path.absolute())) as container:
         rate = float(container.streams.video[0].average_rate or fps)
     return Clip(path.name, scratch, (count, height, width), sound_of(path), rate)
+
+
+def _check_space(path: Path, folder: Path, rate: float) -> None:
+    """Refuse to begin what would fill the disk, at so many bytes per second."""
+    with av.open(str(path.absolute())) as container:
+        need = rate * (container.duration or 0) / av.time_base
+    free = shutil.disk_usage(folder).free
+    if free < need:
+        raise OSError(
+            f"{folder} has {free / 1e9:.2f} GB left and the pictures of {path.name} "
+            f"take {need / 1e9:.2f} GB: free some space, or name another folder for "
+            "temporary files by the variable TMPDIR"
+        )
 
 
 def changes(clip: Clip, truth: Truth) -> list[str]:

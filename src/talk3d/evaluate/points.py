@@ -9,7 +9,7 @@ per frame, or one for the clip. Numbering of the points: `talk3d.face`.
 | `lip_distance`   | 0..inf | % of outer-canthus distance| lower           |
 | `lip_distance_px`| 0..inf | pixels                     | lower           |
 | `lip_gap`        | 0..inf | outer-canthus distances    | like the truth  |
-| `closure`        | 0..1   | share of frames            | like the truth  |
+| `closed`         |        | marks frames               |                 |
 | `closure_error`  | 0..1   | share of frames            | lower           |
 | `eye_opening`    | 0..inf | eye widths                 | like the truth  |
 | `jitter`         | 0..inf | ratio to the truth         | at most 1       |

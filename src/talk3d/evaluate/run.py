@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from talk3d.checkpoint import write_atomically
+from talk3d.checkpoint import check_apart, clean_folder, write_atomically
 from talk3d.evaluate import align, controls, material, scores
 from talk3d.evaluate.align import Lag, Place
 from talk3d.evaluate.controls import Row
@@ -40,6 +40,11 @@ from talk3d.trust.pictures import result_stamp, stamp_file
 __all__ = ["EvaluateConfig", "evaluate"]
 
 _WHAT = "a synthetic talking head beside its recording"
+_PLAYER = "player.mp4"
+_LANDMARKS = "landmarks (LMD, lip gap, jitter)"
+_NO_NETS = (
+    "the face networks were not found: talk3d create and talk3d preprocess fetch them"
+)
 
 
 @dataclass(frozen=True)
@@ -96,15 +101,20 @@ def evaluate(
     Raises:
         FileNotFoundError: A file is absent.
         ValueError: The two cannot be compared; the message says why.
+        OSError: The folder cannot be written, or too little disk space is left.
     """
     config = config or EvaluateConfig()
-    with tempfile.TemporaryDirectory(prefix="talk3d-evaluate-") as folder:
+    others = [path for paths in (extras or {}).values() for path in paths]
+    check_apart(out / _PLAYER, result, reference, *others)
+    with (
+        clean_folder(out),
+        tempfile.TemporaryDirectory(prefix="talk3d-evaluate-") as folder,
+    ):
         session = _Session(result, reference, Path(folder), config)
         session.add_extras(extras or {})
         session.add_controls()
         session.measure()
         report = session.report()
-        out.mkdir(parents=True, exist_ok=True)
         session.write(report, out)
     return report
 
@@ -152,7 +162,7 @@ class _Session:
         try:
             return FaceNets(model_files(config.face_models, offline=config.offline))
         except FileNotFoundError as error:
-            self._missing["landmarks (LMD, lip gap, jitter)"] = str(error)
+            self._missing[_LANDMARKS] = _NO_NETS if config.offline else str(error)
             return None
 
     def _placed(self, clip: material.Clip, place: Place) -> Shots:
@@ -237,7 +247,7 @@ class _Session:
         self._track("truth", truth.frame)
         if not np.isfinite(self._tracks["truth"]).any():
             reason = "no face was found in the reference"
-            self._missing["landmarks (LMD, lip gap, jitter)"] = reason
+            self._missing[_LANDMARKS] = reason
             self._tracks.clear()
             return
         self._track(RESULT, self._rows[0][1])
@@ -312,17 +322,7 @@ class _Session:
     def _merge(self, label: str, names: list[str]) -> None:
         """Replace some rows by their mean."""
         parts = [self._summary.pop(name) for name in names]
-        common = [name for name in parts[0] if all(name in part for part in parts)]
-        self._summary[label] = {
-            name: Score(
-                *(
-                    float(np.mean([getattr(part[name], stat) for part in parts]))
-                    for stat in ("mean", "spread", "low", "high")
-                ),
-                frames=sum(part[name].frames for part in parts),
-            )
-            for name in common
-        }
+        self._summary[label] = scores.averaged(parts)
 
     def report(self) -> Report:
         """Gather what was found."""
@@ -368,7 +368,7 @@ class _Session:
             )
         for path in sheets.values():
             stamp_file(path, self._stamp)
-        player = out / "player.mp4"
+        player = out / _PLAYER
         self._write_player(player)
         write_page(
             report,

@@ -30,6 +30,7 @@ from talk3d.sync import sound_offset
 __all__ = [
     "PerFrame",
     "Score",
+    "averaged",
     "identity_scores",
     "landmark_floor",
     "landmark_scores",
@@ -230,6 +231,21 @@ def summarise(frames: PerFrame, clip: Mapping[str, float]) -> dict[str, Score]:
         if math.isfinite(value):
             summary[name] = _single(value, count)
     return summary
+
+
+def averaged(parts: Sequence[Mapping[str, Score]]) -> dict[str, Score]:
+    """Return the mean of the scores that all of some rows have."""
+    common = [name for name in parts[0] if all(name in part for part in parts)]
+    return {
+        name: Score(
+            *(
+                float(np.mean([getattr(part[name], stat) for part in parts]))
+                for stat in ("mean", "spread", "low", "high")
+            ),
+            frames=sum(part[name].frames for part in parts),
+        )
+        for name in common
+    }
 
 
 class _FrameJudge:

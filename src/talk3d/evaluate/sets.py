@@ -18,15 +18,19 @@ to be drawn independently, which frames of one video are not.
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 __all__ = ["frechet_distance", "kernel_distance", "kernel_spread"]
 
 Features = Float[np.ndarray, "_ _"]
 """A row per picture."""
+Subsets = Bool[np.ndarray, "_ _"]
+"""A row per subset: which pictures are in it."""
 
 _SUBSETS = 100
 _LARGEST = 1000
+_ROWS = 256
+"""Rows of the kernel that are held at a time."""
 
 
 def frechet_distance(result: Features, truth: Features) -> float:
@@ -56,8 +60,8 @@ def kernel_distance(result: Features, truth: Features) -> float:
         ValueError: A set has fewer than two pictures, or the widths differ.
     """
     _check(result, truth)
-    every = np.arange(len(result)), np.arange(len(truth))
-    return _discrepancy(_kernels(result, truth), *every)
+    every = (np.ones((1, len(features)), bool) for features in (result, truth))
+    return float(_discrepancies(result, truth, *every)[0])
 
 
 def kernel_spread(
@@ -72,17 +76,12 @@ def kernel_spread(
         ValueError: A set has fewer than two pictures, or the widths differ.
     """
     _check(result, truth)
-    kernels = _kernels(result, truth)
     size = min(max(min(len(result), len(truth)) // 2, 2), _LARGEST)
-    found = [
-        _discrepancy(
-            kernels,
-            generator.choice(len(result), size, replace=False),
-            generator.choice(len(truth), size, replace=False),
-        )
-        for _ in range(_SUBSETS)
-    ]
-    return float(np.std(found))
+    own, other = (np.zeros((_SUBSETS, len(part)), bool) for part in (result, truth))
+    for first, second in zip(own, other, strict=True):
+        for row in (first, second):
+            row[generator.choice(len(row), size, replace=False)] = True
+    return float(np.std(_discrepancies(result, truth, own, other)))
 
 
 def _root(features: Features) -> Float[np.ndarray, "rows width"]:
@@ -95,27 +94,43 @@ def _root(features: Features) -> Float[np.ndarray, "rows width"]:
     return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
 
 
-def _kernels(
-    result: Features, truth: Features
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the kernel within the result, within the truth, and across."""
-    own, other = result.astype(np.float64), truth.astype(np.float64)
-    pairs = ((own, own), (other, other), (own, other))
-    first, second, cross = ((a @ b.T / a.shape[1] + 1) ** 3 for a, b in pairs)
-    return first, second, cross
+def _discrepancies(
+    result: Features, truth: Features, own: Subsets, other: Subsets
+) -> Float[np.ndarray, " subsets"]:
+    """Return the unbiased squared MMD of subsets, marked in a row of either set each.
 
-
-def _discrepancy(
-    kernels: tuple[np.ndarray, np.ndarray, np.ndarray],
-    own: np.ndarray,
-    other: np.ndarray,
-) -> float:
-    """Return the unbiased squared MMD of some pictures of either set."""
-    parts = kernels[0][np.ix_(own, own)], kernels[1][np.ix_(other, other)]
+    The kernel is never held whole: it has a number for each pair of pictures.
+    """
     within = [
-        (part.sum() - np.trace(part)) / (len(part) * (len(part) - 1)) for part in parts
+        (_kernel_sums(part, part, chosen, chosen) - _kernel_traces(part, chosen))
+        / (chosen.sum(1) * (chosen.sum(1) - 1))
+        for part, chosen in ((result, own), (truth, other))
     ]
-    return float(within[0] + within[1] - 2 * kernels[2][np.ix_(own, other)].mean())
+    pairs = own.sum(1) * other.sum(1)
+    across = _kernel_sums(result, truth, own, other) / pairs
+    return within[0] + within[1] - 2 * across
+
+
+def _kernel_sums(
+    first: Features, second: Features, own: Subsets, other: Subsets
+) -> Float[np.ndarray, " subsets"]:
+    """Return the sum of the kernel over all pairs of each subset."""
+    total = np.zeros(len(own))
+    columns = second.astype(np.float64).T
+    chosen = other.T.astype(np.float64)
+    for start in range(0, len(first), _ROWS):
+        rows = slice(start, start + _ROWS)
+        inner = first[rows].astype(np.float64) @ columns
+        total += ((inner / len(columns) + 1) ** 3 @ chosen * own[:, rows].T).sum(0)
+    return total
+
+
+def _kernel_traces(
+    features: Features, chosen: Subsets
+) -> Float[np.ndarray, " subsets"]:
+    """Return the sum of the kernel of each picture with itself."""
+    inner = (features.astype(np.float64) ** 2).mean(1)
+    return chosen @ (inner + 1) ** 3
 
 
 def _check(result: Features, truth: Features) -> None:

@@ -1,7 +1,7 @@
-"""Lay pictures side by side for the eye: talking mouths, eyes, whole frames, views.
+"""Lay pictures side by side for the eye: talking mouths, eyes, whole frames.
 
 In: frames by label (uint8 sRGB), usually the truth first. Out: one uint8 sheet,
-saved as PNG: a row per label, a column per moment or view, labels drawn beside them.
+saved as PNG: a row per label, a column per moment, labels drawn beside them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ __all__ = [
     "pick_evenly",
     "pick_talking",
     "save_picture",
-    "yaw_sheet",
 ]
 
 Frame = UInt8[np.ndarray, "height width 3"]
@@ -151,18 +150,6 @@ def face_strips(
         height = {"mouths": 128, "eyes": 80}.get(path.stem, 160)
         frame_strip(videos, boxes, path, columns=columns, height=height)
     return paths
-
-
-def yaw_sheet(
-    views: Mapping[str, Frames],
-    degrees: Sequence[float],
-    out: Path,
-    *,
-    height: int = 192,
-) -> Frame:
-    """Save one picture per yaw and label; the yaws are written above, in degrees."""
-    columns = [f"{angle:+.0f}°" for angle in degrees]
-    return frame_strip(views, None, out, columns=columns, height=height)
 
 
 def both_eyes_box(points: Float[np.ndarray, "478 2"], size: tuple[int, int]) -> Box:

@@ -149,12 +149,19 @@ def load_judge(path: Path) -> SyncJudge:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no such file.
+        ValueError: it is no such file, or its weights do not fit.
     """
     checkpoint = load_model(path, kind=KIND)
-    network = SyncJudge(JudgeConfig.from_json(checkpoint.config))
     state = {name: value.float() for name, value in checkpoint.state.items()}
-    network.load_state_dict(state)
+    try:
+        network = SyncJudge(JudgeConfig.from_json(checkpoint.config))
+        network.load_state_dict(state)
+    except (KeyError, TypeError, RuntimeError) as error:
+        message = (
+            f"the weights in {path} do not fit its configuration: make it again with"
+            " talk3d speech judge"
+        )
+        raise ValueError(message) from error
     return network.eval().requires_grad_(False)
 
 

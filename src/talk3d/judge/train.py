@@ -65,6 +65,16 @@ class JudgeTrainConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """How speech is changed."""
 
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        least = 2 * _EDGE + 1
+        if min(self.steps, self.batch) < 1 or self.frames < least:
+            message = (
+                f"steps {self.steps}, batch {self.batch}, frames {self.frames}: give at"
+                f" least 1, 1 and {least}"
+            )
+            raise ValueError(message)
+
 
 class MouthModel:
     """Drawn people's mouths from the mouth weights of speech."""

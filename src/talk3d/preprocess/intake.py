@@ -5,13 +5,11 @@ video is, or one sentence why it cannot be used.
 """
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from talk3d.video import VideoInfo, probe_video, read_audio
 
-__all__ = ["check_disk", "check_video", "clean_folder"]
+__all__ = ["check_disk", "check_video"]
 
 _BYTES_PER_PIXEL = 1.0
 """A crop and its matte as files take about 0.6 bytes per pixel."""
@@ -64,28 +62,3 @@ def check_disk(out: Path, *, frames: float, size: int) -> None:
             f"{place} has {free / 1e9:.2f} GB left and {need / 1e9:.2f} GB are needed: "
             "free some space or give another output folder"
         )
-
-
-@contextmanager
-def clean_folder(out: Path) -> Iterator[None]:
-    """Make a folder; if the input proves bad and it is new, take it away again.
-
-    An interruption leaves it: the same command goes on with what it holds.
-
-    Raises:
-        OSError: The folder cannot be made.
-    """
-    new = not out.exists()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(
-            f"the folder {out} cannot be written ({error.strerror}): give an output "
-            "folder in a place you may write to"
-        ) from error
-    try:
-        yield
-    except (ValueError, OSError):
-        if new:
-            shutil.rmtree(out, ignore_errors=True)
-        raise

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, UInt8
 
 from talk3d.camera import yaw_pitch
-from talk3d.checkpoint import file_sha256, write_atomically
+from talk3d.checkpoint import clean_folder, file_sha256, write_atomically
 from talk3d.dataset import AUDIO_RATE, Subject, SubjectWriter, train_length
 from talk3d.face import FaceNets, FaceShape, load_face_shape
 from talk3d.face_models import model_files
@@ -40,7 +40,7 @@ from talk3d.preprocess.crop import (
 from talk3d.preprocess.eyes import blinks, gaze_angles
 from talk3d.preprocess.fit import PoseConfig
 from talk3d.preprocess.hearing import Hearing, hear
-from talk3d.preprocess.intake import check_disk, check_video, clean_folder
+from talk3d.preprocess.intake import check_disk, check_video
 from talk3d.preprocess.matte import (
     PlateMaker,
     calm_masks,

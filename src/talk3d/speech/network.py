@@ -7,6 +7,7 @@ and on nothing else; beyond the ends of the sound there is silence.
 """
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -19,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from talk3d.audio import FRAME_RATE
-from talk3d.checkpoint import load_model
+from talk3d.checkpoint import file_sha256, load_model
 
 __all__ = [
     "KIND",
@@ -29,6 +30,7 @@ __all__ = [
     "HearingConfig",
     "load_hearing",
     "shipped_hearing",
+    "shipped_hearing_sha256",
 ]
 
 KIND = "hearing"
@@ -165,12 +167,19 @@ def load_hearing(path: Path) -> Hearing:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no such file.
+        ValueError: it is no such file, or its weights do not fit.
     """
     checkpoint = load_model(path, kind=KIND)
-    network = Hearing(HearingConfig.from_json(checkpoint.config))
     state = {name: value.float() for name, value in checkpoint.state.items()}
-    network.load_state_dict(state)
+    try:
+        network = Hearing(HearingConfig.from_json(checkpoint.config))
+        network.load_state_dict(state)
+    except (KeyError, TypeError, RuntimeError) as error:
+        message = (
+            f"the weights in {path} do not fit its configuration: make it again with"
+            " talk3d speech train"
+        )
+        raise ValueError(message) from error
     spread = checkpoint.extra.get("spread", network.mouth_spread.tolist())
     network.mouth_spread = torch.tensor(spread)
     return network.eval().requires_grad_(False)
@@ -179,6 +188,18 @@ def load_hearing(path: Path) -> Hearing:
 @lru_cache(maxsize=1)
 def shipped_hearing() -> Hearing:
     """Return the network that ships with the package."""
-    folder = resources.files("talk3d") / "data"
-    with resources.as_file(folder / "hearing.safetensors") as path:
+    with _shipped() as path:
         return load_hearing(path)
+
+
+@lru_cache(maxsize=1)
+def shipped_hearing_sha256() -> str:
+    """Return the sha256 of the file of the network that ships with the package."""
+    with _shipped() as path:
+        return file_sha256(path)
+
+
+def _shipped() -> AbstractContextManager[Path]:
+    """Return the file that ships with the package, for as long as it is read."""
+    folder = resources.files("talk3d") / "data"
+    return resources.as_file(folder / "hearing.safetensors")

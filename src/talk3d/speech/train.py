@@ -55,6 +55,15 @@ class HearingTrainConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """How speech is changed."""
 
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if min(self.steps, self.batch, self.frames) < 1:
+            message = (
+                f"steps {self.steps}, batch {self.batch}, frames {self.frames}: give at"
+                " least 1 of each"
+            )
+            raise ValueError(message)
+
 
 class SpeechCorpus:
     """A corpus in memory."""

@@ -103,7 +103,7 @@ def write_corpus(
     Raises:
         FileNotFoundError: if the named head model does not exist.
         ValueError: if the folder holds another corpus.
-        RuntimeError: if there is no OpenGL.
+        OSError: if there is no OpenGL.
     """
     description = {
         "format": FORMAT,

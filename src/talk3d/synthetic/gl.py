@@ -35,7 +35,7 @@ def open_context() -> moderngl.Context:
     be current when Python drops them.
 
     Raises:
-        RuntimeError: if moderngl or a driver is missing.
+        OSError: if a driver is missing.
     """
     try:
         context = moderngl.create_context(
@@ -49,7 +49,7 @@ def open_context() -> moderngl.Context:
             " install talk3d[synth] and a driver, on Debian libegl1 and"
             " libgl1-mesa-dri"
         )
-        raise RuntimeError(message) from error
+        raise OSError(message) from error
     context.gc_mode = "context_gc"
     return context
 

@@ -84,7 +84,7 @@ class Renderer:
             oversample: samples per pixel and axis.
 
         Raises:
-            RuntimeError: if there is no OpenGL.
+            OSError: if there is no OpenGL.
         """
         self.head = head
         self.size = size

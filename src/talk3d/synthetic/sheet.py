@@ -48,7 +48,7 @@ def people_sheet(
     Raises:
         ValueError: if there are no seeds.
         FileNotFoundError: if the named head model does not exist.
-        RuntimeError: if there is no OpenGL.
+        OSError: if there is no OpenGL.
     """
     if not seeds:
         message = "no seeds were given: give at least one"
@@ -93,7 +93,7 @@ def talk_strip(
 
     Raises:
         FileNotFoundError: if the named head model does not exist.
-        RuntimeError: if there is no OpenGL.
+        OSError: if there is no OpenGL.
     """
     scene = TalkScene.open(config, head)
     plate = draw_plate(np.random.default_rng([config.seed, 53]), config.size)

@@ -45,7 +45,7 @@ class SpeechCorpusConfig:
     """What is written."""
 
     rounds: int = 12
-    """Rounds; each lasts about half an hour of speech."""
+    """Rounds; each lasts about 22 minutes of speech."""
     seed: int = 0
     """Source of all chance."""
     voices: tuple[Voice, ...] = VOICES
@@ -55,6 +55,14 @@ class SpeechCorpusConfig:
     words: int = _WORDS
     """Words of an utterance."""
 
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if min(self.rounds, self.words) < 1:
+            message = (
+                f"rounds {self.rounds}, words {self.words}: give at least 1 of each"
+            )
+            raise ValueError(message)
+
 
 def write_speech_corpus(
     out: Path, config: SpeechCorpusConfig
@@ -63,7 +71,9 @@ def write_speech_corpus(
 
     Raises:
         OSError: if no voice at all could speak.
+        ValueError: if the folder holds a corpus of another seed.
     """
+    _check_seed(out / "corpus.json", config.seed)
     out.mkdir(parents=True, exist_ok=True)
     shards = []
     for number in range(config.rounds):
@@ -85,6 +95,19 @@ def write_speech_corpus(
         }
         with write_atomically(out / "corpus.json") as temporary:
             temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def _check_seed(file: Path, seed: int) -> None:
+    """Refuse to go on with a corpus that was drawn from another seed."""
+    if not file.is_file():
+        return
+    theirs = json.loads(file.read_text(encoding="utf-8")).get("seed")
+    if theirs != seed:
+        message = (
+            f"{file.parent} holds a corpus of seed {theirs}, not {seed}: give the same"
+            " --seed, or another folder"
+        )
+        raise ValueError(message)
 
 
 def label(

@@ -121,7 +121,7 @@ def write_talk(out: Path, config: TalkConfig, *, head: Path | None = None) -> No
 
     Raises:
         FileNotFoundError: if the named head model does not exist.
-        RuntimeError: if there is no OpenGL.
+        OSError: if there is no OpenGL.
     """
     scene = TalkScene.open(config, head)
     frames = len(scene.performance.expression)

@@ -102,8 +102,8 @@ def _look(path: Path) -> tuple[Reading, float]:
                 return whole, 0.0
             sheet = read_mark([picture], sheet=True)
             return (sheet if sheet.found else whole), 0.0
-        except UnidentifiedImageError as error:
-            message = f"{path} is not a picture that can be read"
+        except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+            message = f"{path} is not a picture that can be read, or it is too large"
             raise ValueError(message) from error
     frames = read_frames(path, fps=_RATE)
     best: tuple[Reading, float] | None = None
