@@ -6,6 +6,7 @@ import pytest
 import torch
 from tests.drawn import write_ball_subject
 
+from talk3d.animator.train import AnimatorTrainConfig
 from talk3d.checkpoint import file_sha256
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.files import load_generator, save_generator
@@ -19,6 +20,7 @@ from talk3d.encoder.network import (
 from talk3d.frames import FrameStore
 from talk3d.person import average_person, load_person, person_state, save_person
 from talk3d.personalize import PersonalizeConfig, first_draws, personalize
+from talk3d.pipeline import train_subject
 from talk3d.precision import denormals_dropped
 
 CONFIG = PersonalizeConfig(
@@ -184,6 +186,17 @@ def test_a_person_survives_its_file(subject, prior, tmp_path):
         torch.testing.assert_close(
             person_state(loaded)[name], value, atol=1e-3, rtol=2e-3
         )
+
+
+def test_a_person_learns_to_speak_from_the_own_recording_only(subject, prior, tmp_path):
+    person = average_person(load_generator(prior))
+    path, other = tmp_path / "person.safetensors", tmp_path / "other"
+    save_person(path, person, subject=subject.path, prior=prior)
+    write_ball_subject(other, frames=5)
+    config, out = AnimatorTrainConfig(), tmp_path / "avatar.safetensors"
+    with pytest.raises(ValueError, match="was fitted to another recording than"):
+        train_subject(other, path, out, config, lambda *_: None)
+    assert not out.exists()
 
 
 def test_another_kind_of_file_is_refused(prior):

@@ -173,7 +173,7 @@ def save_person(path: Path, person: Person, *, subject: Path, prior: Path) -> No
         config=asdict(person.generator.config),
         parents={
             "prior": file_sha256(prior),
-            "subject": file_sha256(subject / "subject.json"),
+            "subject": Subject.open(subject).fingerprint(),
         },
         licence=PERSONAL,
     )

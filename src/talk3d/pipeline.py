@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -128,13 +129,16 @@ def create(
     if not (subject / "subject.json").is_file():
         preprocess(video, subject, config.preprocess, report)
     record_consent(subject, consent)
+    fitting, learning = config.personalize, config.animator
+    if config.max_minutes is not None:
+        share = _FITTING_SHARE * config.max_minutes
+        fitting = replace(fitting, minutes=share)
+        learning = replace(learning, minutes=config.max_minutes - share)
     if not generator.is_file():
-        fitting = replace(config.personalize, minutes=_share(config, _FITTING_SHARE))
         personalize_subject(subject, prior, generator, fitting, report)
     if out.is_file():
         _renew(out, consent)
     else:
-        learning = replace(config.animator, minutes=_share(config, 1 - _FITTING_SHARE))
         train_subject(subject, generator, out, learning, report)
     note(
         "created",
@@ -169,11 +173,6 @@ def preprocess_subject(
     record_consent(out, consent)
 
 
-def _share(config: CreateConfig, part: float) -> float | None:
-    """Return a part of the time limit, if there is one."""
-    return None if config.max_minutes is None else part * config.max_minutes
-
-
 def personalize_subject(
     subject: Path,
     prior: Path,
@@ -200,7 +199,7 @@ def personalize_subject(
     encoder = encoder or shipped_encoder(prior)
     steps = personalize(opened, prior, config, state=state, encoder=encoder)
     for stage, step, length, person in steps:
-        report(stage, step / length)
+        report(stage, step / max(length, 1))
         preview.offer(person)
     assert person is not None
     save_person(out, person, subject=subject, prior=prior)
@@ -218,11 +217,12 @@ def train_subject(
 
     Raises:
         ValueError: if the name does not end in ``.safetensors``, or is of a folder or
-            of what is given.
+            of what is given; or if the generator was fitted to another recording.
     """
     check_name(out, "avatar")
     check_apart(out, generator, subject / "arrays.safetensors")
     opened, person = Subject.open(subject), load_person(generator)
+    _check_fitted(generator, opened)
     consent = subject_consent(opened)
     state = out.with_suffix(".state")
     steps = train_animator(opened, person, config, state=state)
@@ -230,14 +230,11 @@ def train_subject(
     trained = None
     for stage, step, length, animator in steps:
         trained = animator
-        report(stage, step / length)
+        report(stage, step / max(length, 1))
         preview.offer(person)
     assert trained is not None
     avatar = Avatar.of(opened, person, trained)
-    parents = {
-        "generator": file_sha256(generator),
-        "subject": file_sha256(subject / "subject.json"),
-    }
+    parents = {"generator": file_sha256(generator), "subject": opened.fingerprint()}
     with write_atomically(out) as temporary:
         save_avatar(temporary, avatar, parents=parents)
         replace_consent(temporary, consent)
@@ -326,6 +323,19 @@ def _check_own(out: Path, generator: Path) -> None:
         raise ValueError(message)
 
 
+def _check_fitted(generator: Path, subject: Subject) -> None:
+    """Refuse a generator of another person: the avatar would get a wrong consent."""
+    told = read_header(generator)["parents"].get("subject")
+    # Fitted before recordings were told by their labels.
+    before = file_sha256(subject.path / "subject.json")
+    if told not in (subject.fingerprint(), before):
+        message = (
+            f"{generator} was fitted to another recording than {subject.path}: give the"
+            " subject it was made from, or personalize this one"
+        )
+        raise ValueError(message)
+
+
 def _claim(work: Path, video: Path, prior: Path, config: CreateConfig) -> None:
     """Bind the work folder to this video, prior and configuration."""
     for path, what in ((video, "video"), (prior, "prior")):
@@ -338,7 +348,7 @@ def _claim(work: Path, video: Path, prior: Path, config: CreateConfig) -> None:
     mine = {
         "video": file_sha256(video),
         "prior": file_sha256(prior),
-        "config": json.loads(json.dumps(asdict(config), default=str)),
+        "config": _lasting(json.loads(json.dumps(asdict(config), default=str))),
     }
     note = work / "run.json"
     if not note.is_file():
@@ -346,6 +356,7 @@ def _claim(work: Path, video: Path, prior: Path, config: CreateConfig) -> None:
             temporary.write_text(json.dumps(mine, indent=1))
         return
     theirs = json.loads(note.read_text())
+    theirs["config"] = _lasting(theirs.get("config", {}))
     differing = [name for name in mine if theirs.get(name) != mine[name]]
     if differing:
         message = (
@@ -353,3 +364,11 @@ def _claim(work: Path, video: Path, prior: Path, config: CreateConfig) -> None:
             f" {' and '.join(differing)}: give another --work folder or remove it"
         )
         raise ValueError(message)
+
+
+def _lasting(config: dict[str, Any]) -> dict[str, Any]:
+    """Leave out where the face networks come from: it may change when a run goes on."""
+    reading = dict(config.get("preprocess", {}))
+    for name in ("offline", "models_dir"):
+        reading.pop(name, None)
+    return config | {"preprocess": reading}

@@ -55,6 +55,16 @@ def test_another_consent_is_given_to_an_avatar_that_is_there(finished, agreed):
     assert ledger_entries()[-1]["consent"] == narrow.sha256
 
 
+def test_networks_may_lie_elsewhere_when_a_run_goes_on(finished, agreed, tmp_path):
+    *given, config = finished
+    create(*given, config, _quiet, consent=agreed)
+    reading = replace(config.preprocess, offline=True, models_dir=tmp_path)
+    create(*given, replace(config, preprocess=reading), _quiet, consent=agreed)
+    larger = replace(config, preprocess=replace(config.preprocess, size=512))
+    with pytest.raises(ValueError, match="belongs to a run with another config"):
+        create(*given, larger, _quiet, consent=agreed)
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
