@@ -24,6 +24,7 @@ from talk3d.camera import look_at, mean_label, pack_label, unpack_label
 from talk3d.checkpoint import Checkpoint, load_model, save_model
 from talk3d.compact import compacted, expanded
 from talk3d.dataset import Subject
+from talk3d.device import CPU
 from talk3d.frames import driving_signals
 from talk3d.heard import heard_numbers
 from talk3d.lips import (
@@ -222,15 +223,14 @@ class Avatar:
         necks: Float[Tensor, "frames 4 4"],
     ) -> Iterator[UInt8[np.ndarray, "size size 4"]]:
         """Yield frames for given drivers, camera labels and neck motions."""
-        person = self.person
+        person, device = self.person, self.person.z.device
         moving = Moving.of(person, self.animator)
         samples = person.generator.sampling()
         for rows in torch.arange(len(cameras)).split(_BATCH):
-            w, planes = moving.planes(driving.rows(rows))
-            rendering = person.generator.render(
-                planes, cameras[rows], samples, neck=necks[rows]
-            )
-            with body_precision():
+            camera, neck = (x[rows].to(device) for x in (cameras, necks))
+            w, planes = moving.planes(driving.rows(rows).to(device))
+            rendering = person.generator.render(planes, camera, samples, neck=neck)
+            with body_precision(device):
                 picture = person.generator.upsample(rendering, w)
             yield from _straight(picture.float())
 
@@ -261,8 +261,8 @@ def save_avatar(
     )
 
 
-def load_avatar(path: Path) -> Avatar:
-    """Read an avatar file.
+def load_avatar(path: Path, device: torch.device = CPU) -> Avatar:
+    """Read an avatar file, its networks onto a device.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -270,13 +270,16 @@ def load_avatar(path: Path) -> Avatar:
     """
     saved = load_model(path, kind="avatar")
     try:
-        return _rebuilt(saved)
+        avatar = _rebuilt(saved)
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         message = (
             f"{path} does not hold what an avatar holds ({error}): make it again with"
             " talk3d create, or get another copy"
         )
         raise ValueError(message) from error
+    avatar.person = avatar.person.to(device)
+    avatar.animator.to(device)
+    return avatar
 
 
 def _rebuilt(saved: Checkpoint) -> Avatar:
@@ -391,4 +394,4 @@ def _straight(
     alpha = picture[:, 3:]
     colour = (picture[:, :3] / alpha.clamp(min=1e-3)).clamp(0, 1)
     rgba = torch.cat([colour, alpha], dim=1).permute(0, 2, 3, 1)
-    yield from (rgba * 255 + 0.5).to(torch.uint8).numpy()
+    yield from (rgba * 255 + 0.5).to(torch.uint8).cpu().numpy()

@@ -31,12 +31,12 @@ class Moving:
     encoded: Encoded
     """What the U-Net knows of the person."""
     half: bool = True
-    """Run convolutions in bfloat16 where the CPU has it in hardware."""
+    """Run convolutions in bfloat16 where the device has it in hardware."""
 
     @classmethod
     def of(cls, person: Person, animator: Animator) -> "Moving":
         """Look at the person with sealed lips once, for all frames."""
-        with body_precision():
+        with body_precision(person.z.device):
             planes = person.generator.planes(person.neutral())[0]
             return cls(person, animator, animator.encode(planes))
 
@@ -50,7 +50,7 @@ class Moving:
             tokens: the animator's tokens, if not those of ``driving``.
         """
         person, (upper, gaze) = self.person, driving.eye.split((UPPER_NUMBERS, 4), 1)
-        with body_precision(self.half):
+        with body_precision(person.z.device, self.half):
             with torch.no_grad():
                 face = face_numbers(driving.audio, upper)
                 w = person.styles(face, gaze)
