@@ -317,9 +317,8 @@ def _side(path: Path, avatar: Avatar, yaw: int) -> list[dict[str, float]]:
     frames = torch.from_numpy(seen["frames"])
     driving: DrivingBatch = driving_of(subject, avatar.voice, avatar.space, frames)
     with torch.no_grad():
-        w, planes = Moving.of(avatar.person, avatar.animator, avatar.rest()).planes(
-            driving
-        )
+        moving = Moving.of(avatar.person, avatar.animator, avatar.rest())
+        w, planes = moving.planes(driving)
     necks = torch.from_numpy(subject.arrays["neck"])[frames]
     pictures, depths = drawn(avatar.person, w, planes, seen["camera"], necks)
     return [

@@ -250,9 +250,8 @@ def _side(talk: Talk, yaw: int, fit: _Fit, name: str) -> list[dict[str, float]]:
             planes = person.planes(w)
     else:
         with torch.no_grad():
-            w, planes = Moving.of(person, avatar.animator, avatar.rest()).planes(
-                driving
-            )
+            moving = Moving.of(person, avatar.animator, avatar.rest())
+            w, planes = moving.planes(driving)
     necks = torch.from_numpy(subject.arrays["neck"])[frames]
     pictures, depths = drawn(person, w, planes, seen["camera"], necks)
     return [

@@ -8,7 +8,7 @@ The file is kind ``avatar``; its weights are stored in eight bits.
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from talk3d.camera import look_at, mean_label, pack_label, unpack_label
 from talk3d.checkpoint import Checkpoint, load_model, save_model
 from talk3d.compact import compacted, expanded
 from talk3d.dataset import Subject
+from talk3d.device import CPU
 from talk3d.frames import driving_signals
 from talk3d.heard import check_hearing, heard_by, heard_numbers
 from talk3d.lips import (
@@ -45,9 +46,7 @@ __all__ = ["Avatar", "View", "load_avatar", "save_avatar"]
 _BATCH = 4
 _ANIMATOR = "animator."
 _PERSON = "person."
-_MOTION = "motion."
-_LIPS = "lips."
-_VOICE = "voice."
+_MOTION, _LIPS, _VOICE = "motion.", "lips.", "voice."
 _LIP_LENGTH = 2 * len(LIP_POINTS)
 
 
@@ -191,8 +190,8 @@ class Avatar:
 
     def rest(self) -> DrivingBatch:
         """Return the mean of what drove the recording, as one frame."""
-        lips = torch.zeros(1, LIP_NUMBERS)
-        return DrivingBatch(lips, *(x.mean(0, keepdim=True) for x in self.signals()))
+        means = (signal.mean(0, keepdim=True) for signal in self.signals())
+        return DrivingBatch(torch.zeros(1, LIP_NUMBERS), *means)
 
     def motion(self, count: int, *, seed: int) -> Motion:
         """Return which frames of the recording ``count`` spoken frames follow."""
@@ -208,8 +207,8 @@ class Avatar:
             frames: which frames.
         """
         index = torch.arange(frames.start, frames.stop)
-        lips = self._lips(self.voice, wave, frames)
-        driving = DrivingBatch(lips, *(signal[index] for signal in self.signals()))
+        signals = (signal[index] for signal in self.signals())
+        driving = DrivingBatch(self._lips(self.voice, wave, frames), *signals)
         return self.render(driving, self.camera[index], self.neck[index])
 
     def _lips(
@@ -227,15 +226,14 @@ class Avatar:
         necks: Float[Tensor, "frames 4 4"],
     ) -> Iterator[UInt8[np.ndarray, "size size 4"]]:
         """Yield frames for given drivers, camera labels and neck motions."""
-        person = self.person
+        person, device = self.person, self.person.z.device
         moving = Moving.of(person, self.animator, self.rest())
         samples = person.generator.sampling()
         for rows in torch.arange(len(cameras)).split(_BATCH):
-            w, planes = moving.planes(driving.rows(rows))
-            rendering = person.generator.render(
-                planes, cameras[rows], samples, neck=necks[rows]
-            )
-            with body_precision():
+            camera, neck = (x[rows].to(device) for x in (cameras, necks))
+            w, planes = moving.planes(driving.rows(rows).to(device))
+            rendering = person.generator.render(planes, camera, samples, neck=neck)
+            with body_precision(device):
                 picture = person.generator.upsample(rendering, w)
             yield from _straight(picture.float())
 
@@ -266,8 +264,8 @@ def save_avatar(
     )
 
 
-def load_avatar(path: Path) -> Avatar:
-    """Read an avatar file.
+def load_avatar(path: Path, device: torch.device = CPU) -> Avatar:
+    """Read an avatar file, its networks onto a device.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -276,13 +274,15 @@ def load_avatar(path: Path) -> Avatar:
     saved = load_model(path, kind="avatar")
     check_hearing(path, saved.parents)
     try:
-        return _rebuilt(saved)
+        avatar = _rebuilt(saved)
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         message = (
-            f"{path} does not hold what an avatar holds ({error}): make it again with"
-            " talk3d create, or get another copy"
+            f"{path} holds no whole avatar ({error}): make it again with talk3d create,"
+            " or get another copy"
         )
         raise ValueError(message) from error
+    person, animator = avatar.person.to(device), avatar.animator.to(device)
+    return replace(avatar, person=person, animator=animator)
 
 
 def _rebuilt(saved: Checkpoint) -> Avatar:
@@ -397,4 +397,4 @@ def _straight(
     alpha = picture[:, 3:]
     colour = (picture[:, :3] / alpha.clamp(min=1e-3)).clamp(0, 1)
     rgba = torch.cat([colour, alpha], dim=1).permute(0, 2, 3, 1)
-    yield from (rgba * 255 + 0.5).to(torch.uint8).numpy()
+    yield from (rgba * 255 + 0.5).to(torch.uint8).cpu().numpy()

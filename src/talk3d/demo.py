@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 import soundfile
+import torch
 
 from talk3d.animator.train import AnimatorTrainConfig
 from talk3d.audio import SAMPLE_RATE, load_audio
@@ -45,28 +46,28 @@ def shipped(name: str) -> Path:
     return path
 
 
-def demo(out: Path, report: Report) -> None:
+def demo(out: Path, report: Report, *, device: torch.device | None = None) -> None:
     """Write the demonstration into a folder.
 
     Files: ``speech.wav``, ``speaking.mp4`` and ``turning.mp4`` by the finished avatar;
     then ``me.safetensors``, ``created.mp4``, ``yaw.png`` and ``report/report.html`` by
-    the whole path.
+    the whole path. Without a device all runs on the best there is.
     """
     out.mkdir(parents=True, exist_ok=True)
     speech = out / "speech.wav"
     wave = load_audio(shipped("sample_speech.flac")).numpy()
     soundfile.write(speech, wave[: _SECONDS * SAMPLE_RATE], SAMPLE_RATE)
     finished = shipped("speaker.safetensors")
-    speak(finished, speech, out / "speaking.mp4", SpeakConfig(), report)
+    speak(finished, speech, out / "speaking.mp4", SpeakConfig(), report, device=device)
     turning = SpeakConfig(view="orbit", background="#808080")
-    speak(finished, speech, out / "turning.mp4", turning, report)
+    speak(finished, speech, out / "turning.mp4", turning, report, device=device)
 
     work, avatar = out / "work", out / "me.safetensors"
     prior = shipped("prior-small.safetensors")
     drawn = synthetic_consent("the bundled speaker")
     clip = shipped("speaker.mp4")
-    create(clip, avatar, prior, work, QUICK, report, consent=drawn)
-    replay(avatar, work / "subject", out / "created.mp4")
+    create(clip, avatar, prior, work, QUICK, report, consent=drawn, device=device)
+    replay(avatar, work / "subject", out / "created.mp4", device=device)
     sheet = yaw_sheet(load_person(work / "generator.safetensors"))
     fingerprint = avatar_fingerprint(avatar)
     stamp = avatar_stamp(drawn, "a synthetic head from all sides", avatar=fingerprint)

@@ -14,17 +14,22 @@ def examine() -> Iterator[str]:
     """Yield one sentence per finding."""
     import torch
 
+    from talk3d.device import CPU, best_device
     from talk3d.face_models import model_files
     from talk3d.precision import bfloat16_is_fast
 
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
     yield f"python {sys.version.split()[0]}, torch {torch.__version__}, {cores} cores"
-    if torch.cuda.is_available():
-        yield f"CUDA: {torch.cuda.get_device_name(0)}"
-    else:
+    best = best_device()
+    if best == CPU:
         yield "CUDA: none; everything runs on the CPU"
-    speed = "yes, networks run in it" if bfloat16_is_fast() else "no, float32 is used"
-    yield f"bfloat16 in hardware: {speed}"
+    else:
+        name = torch.cuda.get_device_name(best)
+        yield f"CUDA: {name}; avatars are made and shown on it, all else on the CPU"
+    for device in dict.fromkeys((best, CPU)):
+        fast = bfloat16_is_fast(device)
+        speed = "yes, networks run in it" if fast else "no, float32 is used"
+        yield f"bfloat16 in hardware ({device.type}): {speed}"
     try:
         yield f"face networks: {model_files(offline=True)}"
     except (OSError, ValueError):

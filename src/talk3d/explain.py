@@ -55,15 +55,16 @@ def explain(
         raise ValueError(message)
     camera = motion.mix_cameras(avatar.camera)[frame : frame + 1]
     neck = motion.mix(avatar.neck.flatten(1)).unflatten(1, (4, 4))[frame : frame + 1]
-    now = driving.rows(torch.tensor([frame]))
-    rest = avatar.rest()
+    device = avatar.person.z.device
+    rest = avatar.rest().to(device)
+    now = driving.rows(torch.tensor([frame])).to(device)
     moving = Moving.of(avatar.person, avatar.animator, rest)
-    view = _View(moving, camera, neck)
+    view = _View(moving, camera.to(device), neck.to(device))
     picture, rendering = view.draw(now)
     heat = view.attention(now, rendering, picture.shape[-1])
     upper, lower = [picture], [picture]
     for index, token in enumerate(TOKENS):
-        tint = torch.tensor(_HEAT)[:, None, None]
+        tint = picture.new_tensor(_HEAT)[:, None, None]
         upper.append(picture + (tint - picture) * heat[index])
         change = torch.zeros_like(picture)
         if hasattr(rest, token):
@@ -72,7 +73,7 @@ def explain(
         lower.append(0.5 + change)
     rows = [torch.cat(row, dim=2) for row in (upper, lower)]
     sheet = torch.cat(rows, dim=1).clamp(0, 1).permute(1, 2, 0)
-    return (255 * sheet + 0.5).to(torch.uint8).numpy()
+    return (255 * sheet + 0.5).to(torch.uint8).cpu().numpy()
 
 
 class _View:

@@ -58,6 +58,10 @@ class FrameBatch:
         colour = (self.picture + 1) / 2 * self.matte
         return torch.cat([colour, self.matte], dim=1) * 2 - 1
 
+    def to(self, device: torch.device) -> "FrameBatch":
+        """Return the frames on a device; windows are laid before, on the CPU."""
+        return FrameBatch(**{k: v.to(device) for k, v in vars(self).items()})
+
     def windows(
         self, times: int, cells: int, *, chance: torch.Generator
     ) -> "FrameBatch":

@@ -67,14 +67,15 @@ class Guard:
             necks: how the head stands against the torso then, see ``talk3d.neck``.
             chance: places the points.
         """
-        surfaces = [
-            _surface(generator, planes, orbit_label(math.radians(yaw), pitch / 57.3))
+        sides = [
+            orbit_label(math.radians(yaw), pitch / 57.3).to(planes)
             for yaw in _YAWS
             for pitch in _PITCHES
         ]
+        surfaces = [_surface(generator, planes, label) for label in sides]
         surface = torch.cat(surfaces)
-        shift = _JITTER * torch.randn(surface.shape, generator=chance)
-        even = torch.rand(_EVEN, 3, generator=chance) - 0.5
+        shift = _JITTER * torch.randn(surface.shape, generator=chance).to(surface)
+        even = torch.rand(_EVEN, 3, generator=chance).to(surface) - 0.5
         points = torch.cat([surface + shift, even])
         points = points[points.abs().amax(-1) < 0.5]
         for label, neck in zip(cameras.split(1), necks.split(1), strict=True):
@@ -123,6 +124,7 @@ class Guard:
         The mean change of opacity plus that of colour where matter is.
         """
         rows = torch.randint(len(self.points), (count,), generator=chance)
+        rows = rows.to(self.points.device)
         opacity, colour = _evaluate(generator, planes, self.points[rows][None])
         wanted = self.opacity[rows]
         change = (colour[0] - self.colour[rows]).abs().mean(-1)

@@ -2,7 +2,11 @@
 
 Comes in: what changes while a network is trained or fitted, and what the run is of.
 Goes out: a state file, and the same run afterwards. The state file is data only
-(``weights_only``); one of another run is refused, so nobody goes on as somebody else.
+(``weights_only``), and opens on every machine, whatever device it was written from;
+one of another run is refused, so nobody goes on as somebody else.
+
+On the CPU a run that goes on equals one that was never interrupted, bit for bit. On
+CUDA it does not: gradients are summed there in an order that changes from run to run.
 """
 
 import json
@@ -60,13 +64,13 @@ class StateFile:
         return saved
 
     def open(self) -> dict[str, Any]:
-        """Return what was written, whatever run it is of.
+        """Return what was written, whatever run it is of, on the CPU.
 
         Raises:
             ValueError: if the file is no state of a run, or is damaged.
         """
         try:
-            saved = torch.load(self.path, weights_only=True)
+            saved = torch.load(self.path, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
             message = (
                 f"{self.path} holds no state of a training, or it is damaged"

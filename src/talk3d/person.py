@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from talk3d.checkpoint import file_sha256, half_precision, load_model, save_model
 from talk3d.dataset import Subject
+from talk3d.device import CPU
 from talk3d.eg3d.condition import CONDITION_DIMS
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.generator import Generator
@@ -64,7 +65,7 @@ class Drive:
         rows = _with_one(face)
         gram = rows.T @ rows + _RIDGE * len(rows) * torch.eye(rows.shape[1]).to(rows)
         weights = torch.linalg.solve(gram, rows.T @ expression)
-        return cls(weights, torch.zeros(face.shape[1], w_dim))
+        return cls(weights, face.new_zeros(face.shape[1], w_dim))
 
     def weights(self, face: Float[Tensor, "batch 13"]) -> Float[Tensor, "batch 53"]:
         """Return the expression weights of face signals."""
@@ -117,6 +118,12 @@ class Person:
         nothing = self.generator.condition(*rest)
         return self.generator.map(self.z, nothing) + self.offset
 
+    def to(self, device: torch.device) -> "Person":
+        """Return the person on a device; the network itself is moved there."""
+        codes = (x.to(device) for x in (self.z, self.offset, self.detail))
+        drive = Drive(*(x.to(device) for x in vars(self.drive).values()))
+        return Person(self.generator.to(device), *codes, drive)
+
 
 def average_person(generator: Generator) -> Person:
     """Return the prior's average person, from which inversion starts."""
@@ -124,9 +131,9 @@ def average_person(generator: Generator) -> Person:
     layers, width = generator.num_layers, generator.config.w_dim
     rules = generator.config
     size = DETAIL * rules.plane_size
-    detail = _fast(torch.zeros(1, 3, rules.plane_channels, size, size))[0]
-    drive = Drive(torch.zeros(FACE_NUMBERS + 1, 53), torch.zeros(FACE_NUMBERS, width))
-    return Person(generator, z, torch.zeros(1, layers, width), detail, drive)
+    detail = _fast(z.new_zeros(1, 3, rules.plane_channels, size, size))[0]
+    drive = Drive(z.new_zeros(FACE_NUMBERS + 1, 53), z.new_zeros(FACE_NUMBERS, width))
+    return Person(generator, z, z.new_zeros(1, layers, width), detail, drive)
 
 
 def enlarged(
@@ -188,15 +195,15 @@ def person_state(person: Person) -> dict[str, Tensor]:
     return state | {name: value.detach() for name, value in codes.items()}
 
 
-def load_person(path: Path) -> Person:
-    """Read a generator file.
+def load_person(path: Path, device: torch.device = CPU) -> Person:
+    """Read a generator file onto a device.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is damaged or holds something else.
     """
     saved = load_model(path, kind="generator")
-    return person_from_state(saved.config, saved.state)
+    return person_from_state(saved.config, saved.state).to(device)
 
 
 def person_from_state(config: dict[str, Any], state: dict[str, Tensor]) -> Person:

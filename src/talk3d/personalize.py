@@ -26,6 +26,7 @@ from torch import Tensor
 
 from talk3d.checkpoint import file_sha256
 from talk3d.dataset import Subject
+from talk3d.device import CPU
 from talk3d.eg3d.files import load_generator
 from talk3d.eg3d.generator import Generator, Rendering
 from talk3d.eg3d.state import parameter_groups
@@ -99,7 +100,7 @@ class PersonalizeConfig:
     seed: int = 0
     """Source of all chance."""
     half: bool = True
-    """Run convolutions in bfloat16 where the CPU has it in hardware."""
+    """Run convolutions in bfloat16 where the device has it in hardware."""
     minutes: float | None = None
     """Time limit; steps are left out where it is too short for all."""
 
@@ -130,6 +131,7 @@ def personalize(
     *,
     state: Path,
     encoder: Path | None = None,
+    device: torch.device = CPU,
 ) -> Iterator[tuple[str, int, int, Person]]:
     """Fit the prior to a person.
 
@@ -142,6 +144,7 @@ def personalize(
         config: how to fit.
         state: file of the state; when it exists, fitting goes on from it.
         encoder: tells the prior's code to begin with; none: the average person's.
+        device: where to fit; what going on there means, see ``talk3d.interrupted``.
 
     Raises:
         FloatingPointError: if a loss is not finite.
@@ -154,7 +157,7 @@ def personalize(
             " train one for it with talk3d prior encoder, or give none"
         )
         raise ValueError(message)
-    anchor = load_generator(prior)
+    anchor = load_generator(prior).to(device)
     check_prior(anchor.config, prior, subject)
     store = FrameStore(subject, subject.train)
     run = _start(anchor, config, store)
@@ -191,7 +194,8 @@ def personalize(
 
 def _start(anchor: Generator, config: PersonalizeConfig, store: FrameStore) -> _Run:
     person = average_person(copy.deepcopy(anchor))
-    person.drive = Drive.fitted(*store.expressions(), anchor.config.w_dim)
+    told = (signal.to(person.z) for signal in store.expressions())
+    person.drive = Drive.fitted(*told, anchor.config.w_dim)
     unset = torch.optim.Adam([torch.zeros(1)])
     run = _Run(person, anchor, unset, torch.zeros_like(person.z))
     _enter(run, 0, config)
@@ -202,10 +206,10 @@ def _start(anchor: Generator, config: PersonalizeConfig, store: FrameStore) -> _
 def first_draws(
     prior: Generator, encoder: Encoder, store: FrameStore
 ) -> Float[Tensor, "1 z"]:
-    """Return what an encoder says of a person: the mean over spread frames."""
+    """Return what an encoder, on the CPU, says of a person: the mean over frames."""
     batch = store.batch(store.spread(_LOOKS))
     code = encoder(batch.premultiplied()).code
-    return prior.draws(code.mean(0, keepdim=True))
+    return prior.draws(code.mean(0, keepdim=True).to(prior.z_avg))
 
 
 def _enter(run: _Run, stage: int, config: PersonalizeConfig) -> None:
@@ -247,7 +251,7 @@ def _set_rates(run: _Run) -> None:
 def _invert_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> None:
     """Move code and offset by Adam on raw pictures."""
     chance = _chance(config, run)
-    batch = store.draw(config.invert_frames, generator=chance)
+    batch = store.draw(config.invert_frames, generator=chance).to(run.draws.device)
     run.person.z = run.person.generator.codes(run.draws)
     view = _render(run.person, batch, config, chance, times=_ROUGH)
     terms = {
@@ -262,7 +266,7 @@ def _invert_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> Non
 def _coarse_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> None:
     """Adapt weights and detail on raw pictures."""
     chance = _chance(config, run)
-    batch = store.draw(config.tune_frames, generator=chance)
+    batch = store.draw(config.tune_frames, generator=chance).to(run.draws.device)
     view = _render(run.person, batch, config, chance, times=_ROUGH)
     terms = {
         "raw": raw_error(view.rendering.picture(), batch),
@@ -277,10 +281,10 @@ def _tune_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> None:
     chance, generator = _chance(config, run), run.person.generator
     batch = store.draw(config.tune_frames, generator=chance)
     cells = generator.config.neural_size
-    batch = batch.windows(WINDOW, cells, chance=chance)
+    batch = batch.windows(WINDOW, cells, chance=chance).to(run.draws.device)
     view = _render(run.person, batch, config, chance, times=WINDOW)
     size = generator.config.superres.input_size // WINDOW
-    with body_precision(config.half):
+    with body_precision(run.draws.device, config.half):
         result = generator.upsample(view.rendering, view.w, patch=size)
     raw = view.rendering.picture()
     terms = picture_terms(result, raw, batch, config.pictures)
@@ -294,7 +298,6 @@ class _View:
     """Frames as the person's generator sees them, before upsampling."""
 
     w: Tensor
-    planes: Tensor
     rendering: Rendering
 
 
@@ -308,14 +311,14 @@ def _render(
 ) -> _View:
     """Render frames or windows of them, with so many times fewer rays per side."""
     size = person.generator.config.neural_size // times
-    with body_precision(config.half):
+    with body_precision(person.z.device, config.half):
         w = person.styles(batch.face, batch.gaze)
         planes = person.planes(w)
     samples = person.generator.sampling(chance)
     rendering = person.generator.render(
         planes, batch.camera, samples, neck=batch.neck, size=size
     )
-    return _View(w, planes, rendering)
+    return _View(w, rendering)
 
 
 def _strayed(run: _Run, config: PersonalizeConfig, chance: torch.Generator) -> Tensor:
@@ -325,8 +328,8 @@ def _strayed(run: _Run, config: PersonalizeConfig, chance: torch.Generator) -> T
     """
     assert run.guard is not None
     if run.step % _GUARD_EVERY:
-        return torch.zeros(())
-    with body_precision(config.half):
+        return run.draws.new_zeros(())
+    with body_precision(run.draws.device, config.half):
         planes = run.person.planes(run.person.neutral())
     strayed = run.guard.loss(run.person.generator, planes, GUARD_POINTS, chance=chance)
     return _GUARD_EVERY * config.guard * strayed
@@ -340,7 +343,8 @@ def _guard(run: _Run, store: FrameStore) -> Guard:
     inverted = Person(run.anchor, person.z, person.offset, nothing, person.drive)
     planes = inverted.planes(inverted.neutral())
     chance = torch.Generator().manual_seed(0)
-    guard = Guard.of(run.anchor, planes, *store.views(), chance=chance)
+    views = (view.to(run.draws.device) for view in store.views())
+    guard = Guard.of(run.anchor, planes, *views, chance=chance)
     return guard.recoloured(*colours_in_sight(run.anchor, planes, store))
 
 
@@ -386,8 +390,9 @@ def _state(run: _Run, pace: list[Pace]) -> dict[str, Any]:
 
 
 def _restore(run: _Run, saved: dict[str, Any], config: PersonalizeConfig) -> None:
-    run.person = person_from_state(asdict(run.anchor.config), saved["person"])
-    run.draws = saved["draws"]
+    person = person_from_state(asdict(run.anchor.config), saved["person"])
+    device = run.draws.device
+    run.person, run.draws = person.to(device), saved["draws"].to(device)
     _enter(run, saved["stage"], config)
     run.step = saved["step"]
     run.optimiser.load_state_dict(saved["optimiser"])

@@ -28,6 +28,7 @@ from talk3d.checkpoint import (
     write_atomically,
 )
 from talk3d.dataset import Subject
+from talk3d.device import best_device
 from talk3d.encoder.network import shipped_encoder
 from talk3d.person import Person, load_person, save_person
 from talk3d.personalize import PersonalizeConfig, personalize
@@ -100,6 +101,7 @@ def create(
     report: Report,
     *,
     consent: Consent,
+    device: torch.device | None = None,
 ) -> None:
     """Make an avatar from a video; goes on where an earlier run stopped.
 
@@ -111,6 +113,7 @@ def create(
         config: how.
         report: receives progress.
         consent: of the person shown; an avatar that is there already gets it, too.
+        device: where to fit and learn; none: the best there is.
 
     Raises:
         ValueError: if the video or the name cannot be used or are one, the work folder
@@ -135,11 +138,11 @@ def create(
         fitting = replace(fitting, minutes=share)
         learning = replace(learning, minutes=config.max_minutes - share)
     if not generator.is_file():
-        personalize_subject(subject, prior, generator, fitting, report)
+        personalize_subject(subject, prior, generator, fitting, report, device=device)
     if out.is_file():
         _renew(out, consent)
     else:
-        train_subject(subject, generator, out, learning, report)
+        train_subject(subject, generator, out, learning, report, device=device)
     note(
         "created",
         avatar=avatar_fingerprint(out),
@@ -181,10 +184,12 @@ def personalize_subject(
     report: Report,
     *,
     encoder: Path | None = None,
+    device: torch.device | None = None,
 ) -> None:
     """Fit the prior to a subject and write a generator file.
 
-    Without an encoder the shipped one is taken if it knows the prior.
+    Without an encoder the shipped one is taken if it knows the prior; without a device
+    the best there is.
 
     Raises:
         ValueError: if the name does not end in ``.safetensors``, or is of a folder or
@@ -197,7 +202,14 @@ def personalize_subject(
     preview = _Preview(out.with_suffix(".png"), opened)
     person: Person | None = None
     encoder = encoder or shipped_encoder(prior)
-    steps = personalize(opened, prior, config, state=state, encoder=encoder)
+    steps = personalize(
+        opened,
+        prior,
+        config,
+        state=state,
+        encoder=encoder,
+        device=device or best_device(),
+    )
     for stage, step, length, person in steps:
         report(stage, step / max(length, 1))
         preview.offer(person)
@@ -212,8 +224,12 @@ def train_subject(
     out: Path,
     config: AnimatorTrainConfig,
     report: Report,
+    *,
+    device: torch.device | None = None,
 ) -> None:
     """Teach a personalised generator to speak and write an avatar file.
+
+    Without a device it learns on the best there is.
 
     Raises:
         ValueError: if the name does not end in ``.safetensors``, or is of a folder or
@@ -221,7 +237,8 @@ def train_subject(
     """
     check_name(out, "avatar")
     check_apart(out, generator, subject / "arrays.safetensors")
-    opened, person = Subject.open(subject), load_person(generator)
+    opened = Subject.open(subject)
+    person = load_person(generator, device or best_device())
     _check_fitted(generator, opened)
     consent = subject_consent(opened)
     state = out.with_suffix(".state")
@@ -248,12 +265,12 @@ def yaw_sheet(person: Person) -> UInt8[np.ndarray, "size width 3"]:
     planes = person.planes(w)
     tiles = []
     for yaw in _SHEET_YAWS:
-        label = orbit_label(math.radians(yaw), 0.0)[None]
+        label = orbit_label(math.radians(yaw), 0.0)[None].to(w)
         rendering = generator.render(planes, label, generator.sampling())
         picture = (generator.upsample(rendering, w)[0] + 1) / 2
         tiles.append(picture[:3] + 0.5 * (1 - picture[3:]))
     sheet = torch.cat(tiles, dim=2).clamp(0, 1).permute(1, 2, 0)
-    return (255 * sheet + 0.5).to(torch.uint8).numpy()
+    return (255 * sheet + 0.5).to(torch.uint8).cpu().numpy()
 
 
 def check_name(out: Path, what: str) -> None:

@@ -8,18 +8,29 @@ import torch
 __all__ = ["bfloat16_is_fast", "body_precision", "denormals_dropped"]
 
 _DENORMAL = 1e-40
+_AMPERE = (8, 0)
+"""Compute capability from which CUDA cards multiply bfloat16."""
 
 
-def bfloat16_is_fast() -> bool:
-    """Tell whether this CPU multiplies bfloat16 in hardware."""
+def bfloat16_is_fast(device: torch.device) -> bool:
+    """Tell whether a device multiplies bfloat16 in hardware."""
+    if device.type == "cuda":
+        there = torch.cuda.is_available()
+        return there and torch.cuda.get_device_capability(device) >= _AMPERE
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and bool(
         torch.cpu._is_avx512_bf16_supported()
     )
 
 
-def body_precision(wanted: bool = True) -> torch.autocast:
-    """Return the context for network bodies: bfloat16 where wanted and fast."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=wanted and bfloat16_is_fast())
+def body_precision(device: torch.device, wanted: bool = True) -> torch.autocast:
+    """Return the context for network bodies: bfloat16 where wanted and fast.
+
+    Args:
+        device: where the network and what it is given lie.
+        wanted: whether bfloat16 is to be taken at all.
+    """
+    half = wanted and bfloat16_is_fast(device)
+    return torch.autocast(device.type, torch.bfloat16, enabled=half)
 
 
 @contextmanager

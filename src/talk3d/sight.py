@@ -33,7 +33,7 @@ def colours_in_sight(
     Returns:
         Points at rest in world units; colours from 0 to 1.
     """
-    batch = store.batch(store.spread(_FRAMES))
+    batch = store.batch(store.spread(_FRAMES)).to(planes.device)
     view = prior.render(
         planes, batch.camera, prior.sampling(), neck=batch.neck, size=_SIDE
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import torch
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageColor, ImageOps
 
@@ -19,6 +20,7 @@ from talk3d.audio import load_audio
 from talk3d.avatar import Avatar, View, load_avatar
 from talk3d.checkpoint import check_apart, file_sha256
 from talk3d.dataset import Subject
+from talk3d.device import best_device
 from talk3d.explain import explain
 from talk3d.inlay import Crop, SourceFrames, whole_frames
 from talk3d.motion import Motion
@@ -83,9 +85,17 @@ class SpeakConfig:
 
 
 def speak(
-    avatar: Path, speech: Path, out: Path, config: SpeakConfig, report: Report
+    avatar: Path,
+    speech: Path,
+    out: Path,
+    config: SpeakConfig,
+    report: Report,
+    *,
+    device: torch.device | None = None,
 ) -> None:
     """Write a video of an avatar saying a sound file.
+
+    Without a device the best there is draws it.
 
     Raises:
         FileNotFoundError: if a file is missing.
@@ -99,7 +109,7 @@ def speak(
         consent, purpose=config.marks.purpose, speech_sha256=spoken, name=avatar.name
     )
     about = {"avatar": avatar_fingerprint(avatar), "speech": spoken}
-    loaded = load_avatar(avatar)
+    loaded = load_avatar(avatar, device or best_device())
     view = View.parse(config.view)
     backdrop = background(config.background, loaded)
     count = max(1, math.ceil(len(wave) / _SAMPLE_RATE * loaded.fps))
@@ -151,8 +161,17 @@ def _whole_frames(
     return whole_frames(pictures, plate, sources, crop, motion)
 
 
-def explain_frame(avatar: Path, speech: Path, out: Path, frame: int) -> None:
+def explain_frame(
+    avatar: Path,
+    speech: Path,
+    out: Path,
+    frame: int,
+    *,
+    device: torch.device | None = None,
+) -> None:
     """Write a sheet of what the tokens do in one frame of a speech.
+
+    Without a device the best there is draws it.
 
     Raises:
         FileNotFoundError: if a file is missing.
@@ -163,7 +182,7 @@ def explain_frame(avatar: Path, speech: Path, out: Path, frame: int) -> None:
     wave, spoken = load_audio(speech).numpy(), file_sha256(speech)
     consent = avatar_consent(avatar)
     permit(consent, purpose="private", speech_sha256=spoken, name=avatar.name)
-    sheet = explain(load_avatar(avatar), wave, frame)
+    sheet = explain(load_avatar(avatar, device or best_device()), wave, frame)
     about = "what the tokens of an avatar do"
     stamp = avatar_stamp(consent, about, avatar=avatar_fingerprint(avatar))
     write_picture(out, sheet, stamp)
@@ -176,6 +195,7 @@ def replay(
     *,
     roll: float = 0.0,
     marks: Marks = _MARKED,
+    device: torch.device | None = None,
 ) -> None:
     """Write the test part of a subject as the avatar shows it, self-driven.
 
@@ -189,6 +209,7 @@ def replay(
         roll: seconds by which the driving sound is rolled around, for the control
             row that says how much the right sound matters.
         marks: how the video is marked, and what it is made for.
+        device: where the frames are drawn; none: the best there is.
 
     Raises:
         FileNotFoundError: if a file is missing.
@@ -199,7 +220,8 @@ def replay(
     consent = avatar_consent(avatar)
     permit(consent, purpose=marks.purpose, speech_sha256=None, name=avatar.name)
     about = {"avatar": avatar_fingerprint(avatar), "speech": "the recording's own"}
-    loaded, opened = load_avatar(avatar), Subject.open(subject)
+    loaded = load_avatar(avatar, device or best_device())
+    opened = Subject.open(subject)
     if not np.array_equal(loaded.camera.numpy(), opened.arrays["camera"]):
         message = (
             f"{avatar} was not made from {subject}: give the subject that it was made"

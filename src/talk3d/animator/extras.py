@@ -22,6 +22,7 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from talk3d.camera import camera_rays, pack_label, project, unpack_label
+from talk3d.device import CPU
 from talk3d.eg3d.depths import Sampling
 from talk3d.eg3d.generator import Generator, Rendering
 from talk3d.frames import FrameBatch
@@ -87,7 +88,8 @@ class Drawing:
             chance: turns the cameras.
         """
         count = len(self.batch.camera)
-        yaw, pitch = (2 * torch.rand(2, count, generator=chance) - 1) * _TURN
+        draws = torch.rand(2, count, generator=chance).to(self.batch.camera)
+        yaw, pitch = (2 * draws - 1) * _TURN
         camera = turned(self.batch.camera, yaw, pitch / 2)
         rendering = generator.render(
             self.planes,
@@ -96,7 +98,7 @@ class Drawing:
             neck=self.batch.neck,
             size=self.rendering.depth.shape[-1],
         )
-        with body_precision(half):
+        with body_precision(camera.device, half):
             result = generator.upsample(rendering, self.w, patch=patch)
         batch = replace(self.batch, camera=camera)
         return Drawing(batch, self.w, self.planes, rendering, result.float())
@@ -105,11 +107,20 @@ class Drawing:
 class Extras:
     """The losses, and the discriminator that learns beside the animator."""
 
-    def __init__(self, weights: ExtraWeights, *, seed: int) -> None:
+    def __init__(
+        self, weights: ExtraWeights, *, seed: int, device: torch.device = CPU
+    ) -> None:
+        """Create what the losses with a weight need.
+
+        Args:
+            weights: how much each counts.
+            seed: what the discriminator begins with.
+            device: where it learns.
+        """
         self.weights = weights
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self._critic = _critic() if weights.adversarial else None
+            self._critic = _critic().to(device) if weights.adversarial else None
         if self._critic is not None:
             parameters = self._critic.parameters()
             self._optimiser = torch.optim.Adam(parameters, _RATE, betas=(0.0, 0.99))
@@ -229,7 +240,7 @@ def turned(
         -1,
     ).unflatten(-1, (3, 3))
     turn = around @ over
-    pivot = torch.tensor(_PIVOT)
+    pivot = pose.new_tensor(_PIVOT)
     moved = pose.clone()
     moved[:, :3, :3] = turn @ pose[:, :3, :3]
     off = pose[:, :3, 3] - pivot

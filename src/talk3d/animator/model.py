@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -62,6 +63,10 @@ class DrivingBatch:
         """Return what drives some of the frames."""
         parts = (self.audio, self.eye, self.rotation, self.landmark)
         return DrivingBatch(*(part[index] for part in parts))
+
+    def to(self, device: torch.device) -> "DrivingBatch":
+        """Return the drivers on a device."""
+        return DrivingBatch(**{k: v.to(device) for k, v in vars(self).items()})
 
 
 class Animator(nn.Module):

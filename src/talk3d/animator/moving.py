@@ -33,7 +33,7 @@ class Moving:
     encoded: Encoded
     """What the U-Net knows of the person."""
     half: bool = True
-    """Run convolutions in bfloat16 where the CPU has it in hardware."""
+    """Run convolutions in bfloat16 where the device has it in hardware."""
     rest: tuple[Tensor, Tensor] | None = None
     """Style vectors and planes of all that is not the face; none: as driven."""
 
@@ -41,10 +41,11 @@ class Moving:
     @torch.no_grad()
     def of(cls, person: Person, animator: Animator, rest: DrivingBatch) -> "Moving":
         """Return them at work: ``rest`` (one frame) drives all but the face, always."""
-        with body_precision():
+        device = person.z.device
+        with body_precision(device):
             planes = person.generator.planes(person.neutral())[0]
             free = cls(person, animator, animator.encode(planes))
-        return replace(free, rest=free.planes(rest))
+        return replace(free, rest=free.planes(rest.to(device)))
 
     def planes(
         self, driving: DrivingBatch, tokens: Float[Tensor, "batch 5 d"] | None = None
@@ -56,7 +57,7 @@ class Moving:
             tokens: the animator's tokens, if not those of ``driving``.
         """
         person, (upper, gaze) = self.person, driving.eye.split((UPPER_NUMBERS, 4), 1)
-        with body_precision(self.half):
+        with body_precision(person.z.device, self.half):
             with torch.no_grad():
                 face = face_numbers(driving.audio, upper)
                 w = person.styles(face, gaze)
@@ -69,5 +70,5 @@ class Moving:
             return w, moved
         still, planes = self.rest
         rules = person.generator.config.volume
-        reach = face_reach(moved.shape[-1], rules.axes, rules.box)
+        reach = face_reach(moved.shape[-1], rules.axes, rules.box).to(moved)
         return still.expand_as(w), planes.lerp(moved, reach)

@@ -131,13 +131,11 @@ def perturb_tokens(
     Args:
         tokens: from `Tokenizer`; every one but the null token has deviation 1.
         noise: deviation of the normal noise added to all but the null token.
-        generator: source of chance, on the device of the tokens.
+        generator: source of chance, on the CPU.
 
     Returns:
         Changed tokens; the null token itself is left alone.
     """
     driven, null = tokens[:, :-1], tokens[:, -1:]
-    draws = torch.randn(
-        driven.shape, generator=generator, device=tokens.device, dtype=tokens.dtype
-    )
-    return torch.cat([driven + noise * draws, null], dim=1)
+    draws = torch.randn(driven.shape, generator=generator, dtype=tokens.dtype)
+    return torch.cat([driven + noise * draws.to(tokens), null], dim=1)

@@ -74,7 +74,7 @@ class AnimatorTrainConfig:
     seed: int = 0
     """Source of all chance."""
     half: bool = True
-    """Run convolutions in bfloat16 where the CPU has it in hardware."""
+    """Run convolutions in bfloat16 where the device has it in hardware."""
     minutes: float | None = None
     """Time limit; steps are left out where it is too short for all."""
 
@@ -98,6 +98,10 @@ class Drivers:
         lips = torch.from_numpy(seen_lips(subject))
         return cls(lip_space(subject).encode(lips), *driving_signals(subject.arrays))
 
+    def to(self, device: torch.device) -> "Drivers":
+        """Return the drivers on a device."""
+        return Drivers(**{k: v.to(device) for k, v in vars(self).items()})
+
     def batch(self, frames: Tensor) -> DrivingBatch:
         """Return what drives some frames."""
         return DrivingBatch(
@@ -120,6 +124,11 @@ class _Run:
     extras: Extras
     step: int = 0
 
+    @property
+    def device(self) -> torch.device:
+        """Where everything lies."""
+        return self.person.z.device
+
     def identity(self) -> Float[Tensor, "1 3 c fine fine"]:
         """Return the planes of the person with sealed lips."""
         detail = self.person.detail
@@ -127,7 +136,7 @@ class _Run:
 
     def moving(self, config: AnimatorTrainConfig) -> Moving:
         """Return person and animator, ready to move."""
-        with body_precision(config.half):
+        with body_precision(self.device, config.half):
             encoded = self.animator.encode(self.neutral)
         return Moving(self.person, self.animator, encoded, half=config.half)
 
@@ -145,17 +154,18 @@ def train_animator(
     Args:
         subject: the recording.
         person: the personalised generator; its detail, decoder and super-resolution
-            are adapted in place.
+            are adapted in place. Training runs on its device.
         config: how to train.
         state: file of the training state; when it exists, training goes on from it.
-        animator: what to begin with, adapted in place; none: a fresh one.
+        animator: what to begin with, moved to the device and adapted in place; none:
+            a fresh one.
 
     Raises:
         FloatingPointError: if a loss is not finite.
         ValueError: if the state is of another person, beginning or configuration.
     """
     store = FrameStore(subject, subject.train)
-    drivers = Drivers.of(subject)
+    drivers = Drivers.of(subject).to(person.z.device)
     file = StateFile(state)
     about = plain(config, without=("minutes", "checkpoint_steps")) | {
         "subject": subject.fingerprint(),
@@ -202,13 +212,15 @@ def _start(
     store: FrameStore,
 ) -> _Run:
     generator = person.generator.requires_grad_(False)
+    device = person.z.device
+    animator = animator.to(device)
     with torch.no_grad():
         neutral = generator.planes(person.neutral())[0]
         identity = person.planes(person.neutral())
     guard = Guard.of(
         generator,
         identity,
-        *store.views(),
+        *(view.to(device) for view in store.views()),
         chance=torch.Generator().manual_seed(config.seed),
     )
     drawing = [*generator.decoder.parameters()]
@@ -225,7 +237,7 @@ def _start(
         betas=(0.9, 0.99),
         fused=True,
     )
-    extras = Extras(config.extras, seed=config.seed)
+    extras = Extras(config.extras, seed=config.seed, device=device)
     return _Run(person, animator, neutral, guard, optimiser, extras)
 
 
@@ -237,9 +249,9 @@ def _step(
     generator = run.person.generator
     cells = generator.config.neural_size
     batch = store.draw(config.frames, generator=chance)
-    batch = batch.windows(WINDOW, cells, chance=chance)
+    batch = batch.windows(WINDOW, cells, chance=chance).to(run.device)
     driving = drivers.batch(batch.frame)
-    with body_precision(config.half):
+    with body_precision(run.device, config.half):
         tokens = run.animator.tokens(driving).float()
     tokens = perturb_tokens(tokens, noise=config.token_noise, generator=chance)
     w, planes = run.moving(config).planes(driving, tokens)
@@ -248,7 +260,7 @@ def _step(
         planes, batch.camera, samples, neck=batch.neck, size=cells // WINDOW
     )
     size = generator.config.superres.input_size // WINDOW
-    with body_precision(config.half):
+    with body_precision(run.device, config.half):
         result = generator.upsample(rendering, w, patch=size)
     raw = rendering.picture()
     terms = picture_terms(result, raw, batch, config.pictures)
@@ -280,7 +292,7 @@ def _extra_terms(
         frames, last = drawing.batch.frame, len(drivers.lips) - 1
         encoded, tokens, offsets = run.moving(config).encoded, [], []
         for index in (frames, (frames + 1).clamp(max=last)):
-            with body_precision(config.half):
+            with body_precision(run.device, config.half):
                 tokens.append(run.animator.tokens(drivers.batch(index)).float())
                 offsets.append(run.animator.decode(encoded, tokens[-1]).float())
         terms["temporal"] = run.extras.temporal(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from talk3d.cli.progress import Progress
+from talk3d.cli.running import ANYWHERE, UNHURRIED, Making, Running
 from talk3d.cli.trust import TRUST_COMMANDS, chosen_consent
 
 if TYPE_CHECKING:
@@ -72,10 +73,10 @@ def create(
     out: Out,
     prior: Path | None = None,
     work: Path | None = None,
-    max_minutes: float | None = None,
     consent: Path | None = None,
     synthetic: bool = False,
     reading: Reading = _ALL,
+    making: Making = UNHURRIED,
 ) -> None:
     """Make a talking avatar from a video of one person.
 
@@ -84,16 +85,16 @@ def create(
         out: the avatar file to write (.safetensors).
         prior: the 3D prior; the shipped one if not given.
         work: folder for everything in between; OUT.work if not given.
-        max_minutes: time limit of the training; a short one costs quality.
         consent: file with the consent of the person shown; asked for if not given.
         synthetic: the face is drawn or generated and belongs to nobody.
         reading: how to read the video.
+        making: where the avatar is made, and how long that may take.
     """
     from talk3d.pipeline import CreateConfig, check_name
     from talk3d.pipeline import create as run
 
     check_name(out, "avatar")
-    folder = work or out.with_suffix(".work")
+    folder, device = work or out.with_suffix(".work"), making.place()
     agreed = chosen_consent(consent, synthetic=synthetic, name=video.stem)
     again = shlex.join(["talk3d", *sys.argv[1:]])
     with Progress(f"interrupted; the same command goes on: {again}") as progress:
@@ -102,9 +103,10 @@ def create(
             out,
             prior or _shipped_prior(),
             folder,
-            CreateConfig(_preprocess_config(reading), max_minutes=max_minutes),
+            CreateConfig(_preprocess_config(reading), max_minutes=making.max_minutes),
             progress.report,
             consent=agreed,
+            device=device,
         )
     print(f"wrote {out}")
 
@@ -133,6 +135,7 @@ def speak(
     seed: int = 0,
     showing: Showing = _ALONE,
     marking: Marking = _MARKED,
+    running: Running = ANYWHERE,
 ) -> None:
     """Make an avatar speak a sound file.
 
@@ -143,11 +146,13 @@ def speak(
         seed: source of the motion past the end of the recording.
         showing: what is seen around the head, and from where.
         marking: what the video is made for, and how it is marked.
+        running: where the frames are drawn.
     """
     from talk3d.speaking import SpeakConfig
     from talk3d.speaking import speak as run
     from talk3d.trust.holders import avatar_consent
 
+    device = running.place()
     print(avatar_consent(avatar).describe())
     config = SpeakConfig(
         view=showing.view,
@@ -158,12 +163,16 @@ def speak(
         into=showing.into,
     )
     with Progress("interrupted; nothing was written") as progress:
-        run(avatar, speech, out, config, progress.report)
+        run(avatar, speech, out, config, progress.report, device=device)
     print(f"wrote {out}")
 
 
 def explain(
-    avatar: Positional[Path], speech: Positional[Path], out: Out, frame: int = 0
+    avatar: Positional[Path],
+    speech: Positional[Path],
+    out: Out,
+    frame: int = 0,
+    running: Running = ANYWHERE,
 ) -> None:
     """Draw what each token of an avatar listens to and does in one frame.
 
@@ -173,10 +182,11 @@ def explain(
         out: the sheet to write (.png or .jpg): the frame, then audio, eye, rotation,
             landmark and null; above where it is listened to, below what it changes.
         frame: which frame of the speech.
+        running: where the sheet is drawn.
     """
     from talk3d.speaking import explain_frame
 
-    explain_frame(avatar, speech, out, frame)
+    explain_frame(avatar, speech, out, frame, device=running.place())
     print(f"wrote {out}")
 
 
@@ -210,6 +220,7 @@ def personalize(
     out: Out,
     prior: Path | None = None,
     encoder: Path | None = None,
+    running: Running = ANYWHERE,
 ) -> None:
     """Fit the prior to a subject.
 
@@ -219,6 +230,7 @@ def personalize(
         prior: the 3D prior; the shipped one if not given.
         encoder: tells the prior's code to begin with (talk3d prior encoder); the
             shipped one for the shipped prior if not given, else the average is.
+        running: where the fitting runs.
     """
     from talk3d.personalize import PersonalizeConfig
     from talk3d.pipeline import personalize_subject
@@ -231,23 +243,31 @@ def personalize(
             PersonalizeConfig(),
             progress.report,
             encoder=encoder,
+            device=running.place(),
         )
     print(f"wrote {out}")
 
 
-def train(subject: Positional[Path], generator: Positional[Path], out: Out) -> None:
+def train(
+    subject: Positional[Path],
+    generator: Positional[Path],
+    out: Out,
+    running: Running = ANYWHERE,
+) -> None:
     """Teach a personalised generator to speak.
 
     Args:
         subject: the subject folder.
         generator: the generator file.
         out: the avatar file to write (.safetensors).
+        running: where the learning runs.
     """
     from talk3d.animator.train import AnimatorTrainConfig
     from talk3d.pipeline import train_subject
 
+    config, device = AnimatorTrainConfig(), running.place()
     with Progress("interrupted; the same command goes on") as progress:
-        train_subject(subject, generator, out, AnimatorTrainConfig(), progress.report)
+        train_subject(subject, generator, out, config, progress.report, device=device)
     print(f"wrote {out}")
 
 
@@ -256,6 +276,7 @@ def replay(
     subject: Positional[Path],
     out: Out,
     marking: Marking = _MARKED,
+    running: Running = ANYWHERE,
 ) -> None:
     """Show the test part of a subject as its avatar does, self-driven.
 
@@ -264,23 +285,25 @@ def replay(
         subject: the subject folder it was made from.
         out: the video to write (.mp4).
         marking: what the video is made for, and how it is marked.
+        running: where the frames are drawn.
     """
     from talk3d.speaking import replay as run
 
-    run(avatar, subject, out, marks=marking.marks())
+    run(avatar, subject, out, marks=marking.marks(), device=running.place())
     print(f"wrote {out}")
 
 
-def demo(out: Out) -> None:
+def demo(out: Out, running: Running = ANYWHERE) -> None:
     """Run the bundled synthetic speaker end to end.
 
     Args:
         out: folder to write to.
+        running: where all of it runs.
     """
     from talk3d.demo import demo as run
 
     with Progress("interrupted; the same command goes on") as progress:
-        run(out, progress.report)
+        run(out, progress.report, device=running.place())
     print(f"wrote {out}")
 
 

@@ -249,7 +249,7 @@ class Adversary:
         self.optimiser.load_state_dict(state["optimiser"])
 
     def _logits(self, judged: Judged, *, half: bool) -> Tensor:
-        with body_precision(half):
+        with body_precision(judged.picture.device, half):
             return self.network(judged.picture, judged.raw, judged.camera)
 
     def _penalty(self, real: Judged) -> Tensor:

@@ -172,7 +172,7 @@ def upsample_windows(
         times: side of a picture over that of a window.
         half: whether to run convolutions in bfloat16.
     """
-    with body_precision(half):
+    with body_precision(w.device, half):
         styles = w.repeat_interleave(len(rendering.features) // len(w), dim=0)
         size = generator.config.superres.input_size // times
         picture = generator.upsample(rendering, styles, patch=size)

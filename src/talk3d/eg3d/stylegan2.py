@@ -206,7 +206,7 @@ class StyledConv(nn.Module):
             return None
         if generator is not None:
             shape = (x.shape[0], 1, *x.shape[2:])
-            noise = torch.randn(shape, generator=generator, device=x.device)
+            noise = torch.randn(shape, generator=generator).to(x.device)
         return noise * (strength * _GAIN)
 
 

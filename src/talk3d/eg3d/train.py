@@ -207,7 +207,7 @@ def _objective(
         share = config.adversary.swap_at(part)
         camera = swapped(batch.camera, share, chance=chance)
     condition = generator.condition(batch.expression, batch.gaze, camera)
-    with body_precision(config.half):
+    with body_precision(code.device, config.half):
         w = generator.map(code, condition)
         planes = generator.planes(w)
     terms = {} if made_up else {"code": _CODE_WEIGHT * code.square().mean()}

@@ -137,7 +137,7 @@ def _terms(
     batch = corpus.batch(rows)
     colour = (batch.colour + 1) / 2
     picture = altered(colour, batch.alpha, config.network.size, chance)
-    with body_precision(config.half):
+    with body_precision(picture.device, config.half):
         told: Encoded = network(picture)
     wanted = codes[batch.person]
     error = (told.code - wanted) / network.spread

@@ -133,7 +133,7 @@ def train_hearing(
     def step(chance: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         power, mouth, phone = corpus.draw(config.batch, config.frames, generator=chance)
         features = augment(power, config.augment, mel, generator=chance)
-        with body_precision(config.half):
+        with body_precision(features.device, config.half):
             heard = network(features)
         told = network.mouth(heard.float())
         sounds = network.phone(heard.float()).transpose(1, 2)
