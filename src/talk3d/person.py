@@ -101,9 +101,10 @@ class Person:
             face: see ``talk3d.lips.face_signals``.
             gaze: radians.
         """
-        condition = self.generator.condition(self.drive.weights(face), gaze)
-        w = self.generator.map(self.z.expand(len(face), -1), condition)
-        return w + self.offset + (face @ self.drive.style)[:, None]
+        with torch.autocast(face.device.type, enabled=False):
+            condition = self.generator.condition(self.drive.weights(face), gaze)
+            w = self.generator.map(self.z.expand(len(face), -1), condition)
+            return w + self.offset + (face @ self.drive.style)[:, None]
 
     def planes(
         self, w: Float[Tensor, "batch layers w"]

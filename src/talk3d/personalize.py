@@ -174,7 +174,7 @@ def personalize(
         if run.stage < len(pace):
             pace[run.stage].before = saved["seconds"]
     if run.stage > 0:
-        run.guard = _guard(run, store)
+        run.guard = _guard(run, store, config.seed)
     steps = (_invert_step, _coarse_step, _tune_step)
     while run.stage < len(_STAGES):
         while not run.done(pace):
@@ -187,7 +187,7 @@ def personalize(
             yield _STAGES[run.stage], run.step, lengths[run.stage], run.person
         _enter(run, run.stage + 1, config)
         if run.guard is None:
-            run.guard = _guard(run, store)
+            run.guard = _guard(run, store, config.seed)
         file.write(about, _state(run, pace))
     yield _STAGES[-1], lengths[-1], lengths[-1], run.person
 
@@ -336,13 +336,13 @@ def _strayed(run: _Run, config: PersonalizeConfig, chance: torch.Generator) -> T
 
 
 @torch.no_grad()
-def _guard(run: _Run, store: FrameStore) -> Guard:
+def _guard(run: _Run, store: FrameStore, seed: int) -> Guard:
     """Return the guard of what no camera of the recording sees."""
     person = run.person
     nothing = torch.zeros_like(person.detail)
     inverted = Person(run.anchor, person.z, person.offset, nothing, person.drive)
     planes = inverted.planes(inverted.neutral())
-    chance = torch.Generator().manual_seed(0)
+    chance = torch.Generator().manual_seed(seed)
     views = (view.to(run.draws.device) for view in store.views())
     guard = Guard.of(run.anchor, planes, *views, chance=chance)
     return guard.recoloured(*colours_in_sight(run.anchor, planes, store))

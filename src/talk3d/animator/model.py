@@ -4,7 +4,7 @@ Used in three calls, so that what is constant is computed once::
 
     encoded = animator.encode(identity)           # once per avatar
     tokens = animator.tokens(batch)               # per frames
-    planes = identity + animator.decode(encoded, tokens)
+    offset = animator.decode(encoded, tokens)     # of the planes, per frame
 
 Nothing is remembered between calls.
 """

@@ -130,7 +130,7 @@ def position_code(
 ) -> Float[Tensor, "3 1 n width"]:
     """Return the sinusoidal code of each cell's (x, y, z), box from -1 to 1.
 
-    A plane's cells lie at 0 on the axis it does not have. Wavelengths go from four
+    A plane's cells lie at 0 on the axis it does not have. Wavelengths go from two
     boxes down to two cells.
     """
     centres = (torch.arange(size) + 0.5) * (2 / size) - 1
