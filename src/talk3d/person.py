@@ -121,9 +121,14 @@ class Person:
 
     def to(self, device: torch.device) -> "Person":
         """Return the person on a device; the network itself is moved there."""
-        codes = (x.to(device) for x in (self.z, self.offset, self.detail))
         drive = Drive(*(x.to(device) for x in vars(self.drive).values()))
-        return Person(self.generator.to(device), *codes, drive)
+        return Person(
+            self.generator.to(device),
+            self.z.to(device),
+            self.offset.to(device),
+            self.detail.to(device),
+            drive,
+        )
 
 
 def average_person(generator: Generator) -> Person:

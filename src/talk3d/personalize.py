@@ -194,8 +194,8 @@ def personalize(
 
 def _start(anchor: Generator, config: PersonalizeConfig, store: FrameStore) -> _Run:
     person = average_person(copy.deepcopy(anchor))
-    told = (signal.to(person.z) for signal in store.expressions())
-    person.drive = Drive.fitted(*told, anchor.config.w_dim)
+    face, told = (signal.to(person.z) for signal in store.expressions())
+    person.drive = Drive.fitted(face, told, anchor.config.w_dim)
     unset = torch.optim.Adam([torch.zeros(1)])
     run = _Run(person, anchor, unset, torch.zeros_like(person.z))
     _enter(run, 0, config)
