@@ -124,7 +124,7 @@ def test_a_whole_frame_needs_the_avatars_own_video(
         speak(bare_avatar, speech, out, config, _quiet)
     loaded = speaking.load_avatar(bare_avatar)
     loaded.info |= {"place": [0, 0, 64, 0.0], "source": "another", "name": "me.mp4"}
-    monkeypatch.setattr(speaking, "load_avatar", lambda _path: loaded)
+    monkeypatch.setattr(speaking, "load_avatar", lambda *_: loaded)
     with pytest.raises(ValueError, match=r"was made from \(me.mp4\)"):
         speak(bare_avatar, speech, out, config, _quiet)
     assert not out.exists()
@@ -164,7 +164,7 @@ def test_the_recording_of_somebody_else_is_not_replayed(
     for theirs in (camera[:9], camera + 1e-3):
         other = object.__new__(Avatar)
         other.camera = theirs
-        monkeypatch.setattr(speaking, "load_avatar", lambda _path, found=other: found)
+        monkeypatch.setattr(speaking, "load_avatar", lambda *_, found=other: found)
         with pytest.raises(ValueError, match=r"was not made from .*: give the subject"):
             replay(bare_avatar, subject.path, out)
     assert not out.exists()
@@ -181,7 +181,7 @@ def test_its_own_recording_is_replayed(bare_avatar, agreed, tmp_path, monkeypatc
         return [np.full((64, 64, 4), 255, np.uint8) for _ in part]
 
     monkeypatch.setattr(Avatar, "replay", replayed)
-    monkeypatch.setattr(speaking, "load_avatar", lambda _path: own)
+    monkeypatch.setattr(speaking, "load_avatar", lambda *_: own)
     replay(bare_avatar, subject.path, tmp_path / "out.mp4")
     assert len(list(read_frames(tmp_path / "out.mp4"))) == len(subject.test)
 
