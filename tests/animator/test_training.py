@@ -145,8 +145,8 @@ def _changed(path, change):
             lambda s: s.config["animator"]["unet"].update(widths=[2**30]),
             "whole numbers",
         ),
-        (lambda s: s.config["animator"].update(unet=7), "what an avatar holds"),
-        (lambda s: s.config.pop("generator"), "what an avatar holds"),
+        (lambda s: s.config["animator"].update(unet=7), "holds no whole avatar"),
+        (lambda s: s.config.pop("generator"), "holds no whole avatar"),
         (lambda s: s.extra.update(fps="fast"), "frames a second"),
     ],
 )
