@@ -7,7 +7,7 @@ noted in the ledger.
 import math
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from talk3d.avatar import Avatar, View, load_avatar
 from talk3d.checkpoint import check_apart, file_sha256
 from talk3d.dataset import Subject
 from talk3d.device import best_device
+from talk3d.edits import NOTHING_EDITED, Edit, edited
 from talk3d.explain import explain
 from talk3d.inlay import Crop, SourceFrames, whole_frames
 from talk3d.motion import Motion
@@ -61,6 +62,8 @@ class SpeakConfig:
     """How the video is marked, and what it is made for."""
     into: Path | None = None
     """The video the avatar was made from: its whole frame is shown around it."""
+    edit: Edit = NOTHING_EDITED
+    """What is changed of the person."""
 
     def __post_init__(self) -> None:
         """Reject what cannot go together.
@@ -109,7 +112,10 @@ def speak(
         consent, purpose=config.marks.purpose, speech_sha256=spoken, name=avatar.name
     )
     about = {"avatar": avatar_fingerprint(avatar), "speech": spoken}
+    about |= config.edit.told()
     loaded = load_avatar(avatar, device or best_device())
+    if config.edit != NOTHING_EDITED:
+        loaded = replace(loaded, person=edited(loaded.person, config.edit))
     view = View.parse(config.view)
     backdrop = background(config.background, loaded)
     count = max(1, math.ceil(len(wave) / _SAMPLE_RATE * loaded.fps))

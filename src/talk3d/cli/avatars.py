@@ -128,12 +128,26 @@ class Showing:
 _ALONE = Showing()
 
 
+@dataclass(frozen=True)
+class Editing:
+    """What is changed of the person, by what the prior knows of faces."""
+
+    smile: float = 0.0
+    """-1 to 1: how much more the person smiles."""
+    years: float = 0.0
+    """-40 to 40: how much older the person is."""
+
+
+_UNEDITED = Editing()
+
+
 def speak(
     avatar: Positional[Path],
     speech: Positional[Path],
     out: Out,
     seed: int = 0,
     showing: Showing = _ALONE,
+    editing: Editing = _UNEDITED,
     marking: Marking = _MARKED,
     running: Running = ANYWHERE,
 ) -> None:
@@ -145,9 +159,11 @@ def speak(
         out: the video to write (.mp4; .mov with --alpha).
         seed: source of the motion past the end of the recording.
         showing: what is seen around the head, and from where.
+        editing: what is changed of the person.
         marking: what the video is made for, and how it is marked.
         running: where the frames are drawn.
     """
+    from talk3d.edits import Edit
     from talk3d.speaking import SpeakConfig
     from talk3d.speaking import speak as run
     from talk3d.trust.holders import avatar_consent
@@ -161,6 +177,7 @@ def speak(
         alpha=showing.alpha,
         marks=marking.marks(),
         into=showing.into,
+        edit=Edit(smile=editing.smile, years=editing.years),
     )
     with Progress("interrupted; nothing was written") as progress:
         run(avatar, speech, out, config, progress.report, device=device)
