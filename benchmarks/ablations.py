@@ -167,6 +167,7 @@ ROWS = {
     "no texture": _pictures(texture=0.0),
     "no detail": _pictures(detail=0.0),
     "eyes and mouth as the rest": _pictures(features=0.0),
+    "thick walls": _pictures(thickness=0.0),
     "no guard": Row(config=lambda c: replace(c, guard=0.0)),
     "no noise on tokens": Row(config=lambda c: replace(c, token_noise=0.0)),
     "pictures as fitted": Row(

@@ -1,10 +1,20 @@
 """What pictures are judged by: eyes and mouth much, the outline little."""
 
+import pytest
 import torch
 from tests.drawn import write_ball_subject
 
+from talk3d.eg3d.generator import Rendering
 from talk3d.frames import FrameStore
 from talk3d.objective import PictureWeights, picture_terms, raw_error
+
+WEIGHTS = PictureWeights(texture=1.0, thickness=20.0)
+
+
+def _rendering(truth, spread):
+    raw = torch.nn.functional.avg_pool2d(truth, 2)
+    alpha = (raw[:, 3:] + 1) / 2
+    return Rendering(raw[:, :3], alpha, alpha, torch.full_like(alpha, spread))
 
 
 def _batch(tmp_path):
@@ -21,9 +31,21 @@ def _cost(batch, where):
 def test_the_truth_costs_nothing(tmp_path):
     batch = _batch(tmp_path)
     truth = batch.premultiplied()
-    raw = torch.nn.functional.avg_pool2d(truth, 2)
-    terms = picture_terms(truth, raw, batch, PictureWeights(texture=1.0))
+    terms = picture_terms(truth, _rendering(truth, 0.0), batch, WEIGHTS)
     assert all(value.abs() < 1e-6 for value in terms.values())
+
+
+def test_thick_walls_cost_by_their_thickness_alone(tmp_path):
+    batch = _batch(tmp_path)
+    truth = batch.premultiplied()
+    costs = []
+    for spread in (0.0005, 0.001, 0.1, 0.2):
+        terms = picture_terms(truth, _rendering(truth, spread), batch, WEIGHTS)
+        costs.append(terms.pop("thickness").item() / WEIGHTS.thickness)
+        assert all(value.abs() < 1e-6 for value in terms.values())
+    # Thin walls in proportion; two surfaces far apart are no wall.
+    assert costs[:2] == pytest.approx([0.0005, 0.001], rel=0.01)
+    assert costs[3] == pytest.approx(costs[2], rel=0.01)
 
 
 def test_colour_on_the_outline_counts_little(tmp_path):

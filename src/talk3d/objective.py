@@ -8,10 +8,12 @@ painted dark at its outline shows a dark line when seen from the side.
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from talk3d.eg3d.generator import Rendering
 from talk3d.frames import FrameBatch
 from talk3d.losses import (
     depth_loss,
@@ -34,6 +36,8 @@ _OUTLINE_REACH = 5
 _DEPTH_WEIGHT = 5.0
 _DEPTH_LIMIT = 0.01
 """World units (4 mm): farther before the skin there is hair."""
+_THICKNESS_LIMIT = 0.01
+"""World units: rays that stop farther apart meet two surfaces, or strands."""
 
 
 @dataclass(frozen=True)
@@ -46,29 +50,36 @@ class PictureWeights:
     """Where detail lies, octave by octave."""
     features: float = 5.0
     """Added to the weight of 1 where eyes and mouth are."""
+    thickness: float = 0.0
+    """How thick walls are, world units."""
 
 
 def picture_terms(
     result: Float[Tensor, "batch 4 size size"],
-    raw: Float[Tensor, "batch 4 low low"],
+    rendering: Rendering,
     batch: FrameBatch,
     weights: PictureWeights,
 ) -> dict[str, Tensor]:
-    """Return the loss terms of final pictures and of the raw ones they come from.
+    """Return the loss terms of final pictures and of the rendering they come from.
+
+    Walls are held thin: the deviation of where each ray stops, saturating, on average
+    (in the spirit of the distortion loss of Barron et al. 2022, Mip-NeRF 360). What is
+    painted into a thick wall for one camera is smeared for the others.
 
     Args:
         result: premultiplied colour and matte, -1 to 1.
-        raw: the same, of the rendered features.
+        rendering: what the rays of the same cameras see.
         batch: the frames.
         weights: how much each term counts.
     """
     truth, weight = batch.premultiplied(), _weight(batch, weights.features)
     shown, wanted = result[:, :3], truth[:, :3]
     return {
-        "raw": raw_error(raw, batch, features=weights.features),
+        "raw": raw_error(rendering.picture(), batch, features=weights.features),
         "colour": _colour_and_matte(result, truth, weight),
         "detail": weights.detail * laplacian_loss(shown, wanted, weight),
         "texture": weights.texture * texture_loss(shown, wanted, weight),
+        "thickness": weights.thickness * _thickness(rendering.spread),
     }
 
 
@@ -97,6 +108,11 @@ def face_distance_error(
 ) -> Tensor:
     """Compare how far the face is as a whole with the tracked one."""
     return _DEPTH_WEIGHT * depth_offset(rendered, batch.depth, limit=_DEPTH_LIMIT)
+
+
+def _thickness(spread: Float[Tensor, "batch 1 low low"]) -> Tensor:
+    """Return how thick walls are on average, world units."""
+    return (_THICKNESS_LIMIT * torch.tanh(spread / _THICKNESS_LIMIT)).mean()
 
 
 def _colour_and_matte(result: Tensor, truth: Tensor, weight: Tensor) -> Tensor:

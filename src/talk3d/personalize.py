@@ -286,8 +286,7 @@ def _tune_step(run: _Run, store: FrameStore, config: PersonalizeConfig) -> None:
     size = generator.config.superres.input_size // WINDOW
     with body_precision(run.draws.device, config.half):
         result = generator.upsample(view.rendering, view.w, patch=size)
-    raw = view.rendering.picture()
-    terms = picture_terms(result, raw, batch, config.pictures)
+    terms = picture_terms(result, view.rendering, batch, config.pictures)
     terms["distance"] = face_distance_error(view.rendering.depth, batch)
     terms["guard"] = _strayed(run, config, chance)
     _descend(run, terms)

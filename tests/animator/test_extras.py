@@ -34,7 +34,8 @@ def _ball(batch, camera, tint):
     picture = torch.where(hit[..., None] > 0, picture, -1.0)
     maps = [v.unflatten(1, (SIZE, SIZE)) for v in (picture, depth * hit, hit)]
     result = maps[0].permute(0, 3, 1, 2)
-    view = Rendering(result[:, :3], maps[1][:, None], maps[2][:, None])
+    depth, hit = maps[1][:, None], maps[2][:, None]
+    view = Rendering(result[:, :3], depth, hit, torch.zeros_like(depth))
     planes = torch.zeros(len(camera), 3, 2, 4, 4)
     return Drawing(
         replace(batch, camera=camera),

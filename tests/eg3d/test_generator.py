@@ -283,7 +283,7 @@ def test_upsampling_continues_the_raw_picture(generator):
     features = torch.full((1, 8, 16, 16), 0.3)
     alpha = torch.full((1, 1, 16, 16), 0.75)
     w = torch.zeros(1, 8, 16)
-    picture = silent.upsample(Rendering(features, alpha, alpha), w)
+    picture = silent.upsample(Rendering(features, alpha, alpha, alpha), w)
     torch.testing.assert_close(picture[:, :3], torch.full((1, 3, 32, 32), 0.3))
     torch.testing.assert_close(picture[:, 3:], torch.full((1, 1, 32, 32), 0.5))
 

@@ -35,7 +35,9 @@ def _rays(size):
 
 def test_proposed_rays_see_what_dense_ones_see():
     rays = _rays(48)
-    dense, depth, alpha = march_cells(_two_balls, rays, Sampling(400, 0), rules=RULES)
+    dense, depth, alpha, _ = march_cells(
+        _two_balls, rays, Sampling(400, 0), rules=RULES
+    )
     found = march_proposed(_two_balls, rays, _rays(24), Sampling(16, 12), rules=RULES)
     inside = alpha > 0.99
     assert (found[2] - alpha).abs().mean() < 0.02

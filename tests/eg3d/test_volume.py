@@ -72,7 +72,7 @@ def test_constant_fog_has_the_closed_form_opacity(sharpness, raw, samples):
     def fog(points):
         return torch.full_like(points[..., 0], raw), torch.full_like(points, 0.25)
 
-    features, _, alpha = volume.march_cells(
+    features, _, alpha, _ = volume.march_cells(
         fog, rays, Sampling(samples, 0), rules=VolumeConfig(sharpness=sharpness)
     )
     density = sharpness * math.log1p(math.exp(raw - 1))
@@ -96,9 +96,26 @@ def test_the_weighted_depth_of_fog_approaches_the_integral():
     torch.testing.assert_close(depth, rays.near + mean, atol=1e-3, rtol=0)
 
 
+def test_the_spread_of_fog_approaches_that_of_where_its_rays_stop():
+    rays = _rays(5)
+
+    def fog(points):
+        return torch.full_like(points[..., 0], 1.0), points
+
+    fogged = volume.march_cells(
+        fog, rays, Sampling(2000, 0), rules=VolumeConfig(sharpness=4.0)
+    )
+    density, length = 4 * math.log(2), rays.far - rays.near
+    # Of the exponential distribution, cut off where the ray leaves the box.
+    cut = torch.exp(density * length)
+    variance = 1 / density**2 - length.square() * cut / (cut - 1).square()
+    wanted = (fogged.alpha * variance).sqrt()
+    torch.testing.assert_close(fogged.spread, wanted, atol=1e-3, rtol=0)
+
+
 def test_a_ball_is_seen_where_it_is():
     rays = _rays(200)
-    features, depth, alpha = volume.march_cells(
+    features, depth, alpha, _ = volume.march_cells(
         _ball, rays, Sampling(48, 96), rules=VolumeConfig(sharpness=300.0)
     )
     along = -(rays.origins * rays.directions).sum(-1)
@@ -168,7 +185,7 @@ def test_the_midpoint_rule_sums_features_of_neighbours():
     def field(flat):
         return torch.sin(9 * flat).sum(-1), torch.cos(7 * flat)
 
-    found, depth, alpha = volume.march_midpoint(
+    found, depth, alpha, spread = volume.march_midpoint(
         field, rays, sampling, rules=VolumeConfig(sharpness=5.0)
     )
     weights = volume.midpoint_weights(raw, t, 5.0)
@@ -178,6 +195,9 @@ def test_the_midpoint_rule_sums_features_of_neighbours():
     torch.testing.assert_close(alpha, weights.sum(-1), atol=1e-12, rtol=0)
     wanted = (weights * (t[..., 1:] + t[..., :-1]) / 2).sum(-1) / alpha
     torch.testing.assert_close(depth, wanted, atol=1e-12, rtol=0)
+    off = (t[..., 1:] + t[..., :-1]) / 2 - depth[..., None]
+    wanted = ((weights * off.square()).sum(-1) + 1e-6).sqrt()
+    torch.testing.assert_close(spread, wanted, atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize("march", [volume.march_cells, volume.march_midpoint])
@@ -241,7 +261,7 @@ def test_rays_past_the_box_have_an_empty_interval():
     torch.testing.assert_close(near, torch.tensor([[1.5, 2.0, 0.0]]))
     torch.testing.assert_close(far, torch.tensor([[2.5, 2.0, 0.0]]))
     rays = Rays(origins, directions, near, far)
-    _, depth, alpha = volume.march_cells(
+    _, depth, alpha, _ = volume.march_cells(
         lambda p: (p[..., 0] * 0 + 5, p), rays, Sampling(6, 6), rules=VolumeConfig()
     )
     assert torch.isfinite(depth).all()

@@ -60,7 +60,7 @@ class AnimatorTrainConfig:
     detail_learning_rate: float = 5e-3
     """Adam step size of the person's detail."""
     pictures: PictureWeights = field(
-        default_factory=lambda: PictureWeights(texture=1.4)
+        default_factory=lambda: PictureWeights(texture=1.4, thickness=20.0)
     )
     """What pictures are judged by."""
     extras: ExtraWeights = field(default_factory=ExtraWeights)
@@ -262,8 +262,7 @@ def _step(
     size = generator.config.superres.input_size // WINDOW
     with body_precision(run.device, config.half):
         result = generator.upsample(rendering, w, patch=size)
-    raw = rendering.picture()
-    terms = picture_terms(result, raw, batch, config.pictures)
+    terms = picture_terms(result, rendering, batch, config.pictures)
     strayed = run.guard.loss(generator, run.identity(), GUARD_POINTS, chance=chance)
     terms["guard"] = config.guard * strayed
     drawing = Drawing(batch, w, planes, rendering, result.float())

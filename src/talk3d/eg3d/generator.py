@@ -46,6 +46,8 @@ class Rendering:
     """Mean distance along the ray, world units."""
     alpha: Float[Tensor, "batch 1 height width"]
     """Opacity, 0 to 1."""
+    spread: Float[Tensor, "batch 1 height width"]
+    """Deviation of the distance, world units: how thick what is seen there is."""
 
     def picture(self) -> Float[Tensor, "batch 4 height width"]:
         """Return the raw premultiplied colour and the matte, all from -1 to 1."""
@@ -235,12 +237,8 @@ class Generator(nn.Module):
         samples: Sampling,
         *,
         neck: Float[Tensor, "batch 4 4"] | None = None,
-    ) -> tuple[
-        Float[Tensor, "batch rays c"],
-        Float[Tensor, "batch rays"],
-        Float[Tensor, "batch rays"],
-    ]:
-        """Return features, depth and opacity along rays.
+    ) -> volume.Marched:
+        """Return what rays see.
 
         Args:
             planes: tri-planes; the images of each stand side by side.
@@ -287,7 +285,7 @@ class Generator(nn.Module):
             return volume.march_cells(field, ray, depths[item : item + 1], rules=rules)
 
         rays = self._rays(origins, directions)
-        return _squared(*self._by_item(planes, rays, neck, marched))
+        return _squared(self._by_item(planes, rays, neck, marched))
 
     def render(
         self,
@@ -313,7 +311,7 @@ class Generator(nn.Module):
         few = (rules.proposal_size or 0) * size // self.config.neural_size
         if few == 0 or size <= few or size % few:
             return _squared(
-                *self.render_rays(planes, origins, directions, samples, neck=neck)
+                self.render_rays(planes, origins, directions, samples, neck=neck)
             )
         scouts = self._rays(*camera_rays(label, few)).items()
 
@@ -321,7 +319,7 @@ class Generator(nn.Module):
             return march_proposed(field, ray, scouts[item], samples, rules=rules)
 
         rays = self._rays(origins, directions)
-        return _squared(*self._by_item(planes, rays, neck, marched))
+        return _squared(self._by_item(planes, rays, neck, marched))
 
     def upsample(
         self,
@@ -370,10 +368,7 @@ class Generator(nn.Module):
                 zip(each, necks, rays.items(), strict=True)
             )
         ]
-        features, depth, alpha = (
-            torch.cat(part) for part in zip(*marched, strict=True)
-        )
-        return features, depth, alpha
+        return volume.Marched(*(torch.cat(part) for part in zip(*marched, strict=True)))
 
     def _rays(self, origins: Tensor, directions: Tensor) -> Rays:
         rules = self.config.volume
@@ -393,7 +388,8 @@ def _with_spread(
         state[prefix + "z_spread"] = torch.diag(state.pop(prefix + "z_std"))
 
 
-def _squared(features: Tensor, depth: Tensor, alpha: Tensor) -> Rendering:
-    square = (math.isqrt(depth.shape[1]),) * 2
-    maps = (features.transpose(1, 2), depth[:, None], alpha[:, None])
+def _squared(seen: volume.Marched) -> Rendering:
+    square = (math.isqrt(seen.depth.shape[1]),) * 2
+    ones = (part[:, None] for part in seen[1:])
+    maps = (seen.features.transpose(1, 2), *ones)
     return Rendering(*(part.unflatten(2, square) for part in maps))

@@ -43,9 +43,6 @@ def march_proposed(
         scouts: the rays of the coarser image; its side divides the image's.
         sampling: bins of a scout and samples of a ray.
         rules: factor on densities and background.
-
-    Returns:
-        Features over the background, mean depth and opacity.
     """
     proposed = propose(field, scouts, sampling, rules=rules)
     sides = [math.isqrt(r.near.shape[1]) for r in (rays, scouts)]

@@ -12,7 +12,7 @@ of a cell; ``weight`` alpha times transmittance; ``edges`` bounds of cells.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -50,11 +50,22 @@ PlaneAxes = Literal["official", "xy_xz_zy", "xy_yz_zx"]
 March = Literal["midpoint", "cells"]
 Field = Callable[[Tensor], tuple[Tensor, Tensor]]
 """World points (batch n 3) to raw density (batch n) and features (batch n c)."""
-Marched = tuple[
-    Float[Tensor, "batch rays c"],
-    Float[Tensor, "batch rays"],
-    Float[Tensor, "batch rays"],
-]
+_THINNEST = 1e-3
+"""World units: deviations far below it count as this much."""
+
+
+class Marched(NamedTuple):
+    """What rays see."""
+
+    features: Float[Tensor, "batch rays c"]
+    """Over the background."""
+    depth: Float[Tensor, "batch rays"]
+    """Mean distance at which the ray stops; the far end where nothing is."""
+    alpha: Float[Tensor, "batch rays"]
+    """Opacity, 0 to 1."""
+    spread: Float[Tensor, "batch rays"]
+    """Deviation of that distance, world units: how thick the wall is."""
+
 
 PLANE_AXES: dict[str, tuple[tuple[int, int], ...]] = {
     "official": ((0, 1), (0, 2), (2, 0)),
@@ -243,9 +254,6 @@ def march_cells(
         samples: how to spread the depths, or the depths themselves.
         rules: factor on densities and background.
 
-    Returns:
-        Features over the background, mean depth (the far end where nothing is), and
-        opacity.
     """
     given = isinstance(samples, Tensor)
     t = samples if given else stratified_depths(rays.near, rays.far, samples)
@@ -268,7 +276,8 @@ def march_cells(
     seen = (weights * stops).sum(-1) / alpha.clamp(min=_NOTHING)
     depth = torch.where(alpha > _NOTHING, seen, rays.far)
     mixed = _mixed(torch.zeros_like(weights).scatter(-1, order, weights), parts)
-    return _over(rules.background, mixed, alpha), depth, alpha
+    spread = _spread(weights, stops, seen)
+    return Marched(_over(rules.background, mixed, alpha), depth, alpha, spread)
 
 
 def march_given(
@@ -289,7 +298,8 @@ def march_given(
     stops = t + lengths * (stopping_place(density, lengths, t) - 0.5)
     seen = (weights * stops).sum(-1) / alpha.clamp(min=_NOTHING)
     depth = torch.where(alpha > _NOTHING, seen, rays.far)
-    return _over(rules.background, _mixed(weights, [features]), alpha), depth, alpha
+    shown = _over(rules.background, _mixed(weights, [features]), alpha)
+    return Marched(shown, depth, alpha, _spread(weights, stops, seen))
 
 
 def march_midpoint(
@@ -316,9 +326,20 @@ def march_midpoint(
     middle = (ordered[..., 1:] + ordered[..., :-1]) / 2
     depth = ((weights * middle).sum(-1) / alpha).nan_to_num(float("inf"))
     depth = depth.clamp(ordered.min(), ordered.max())
+    spread = _spread(weights, middle, depth)
     shared = functional.pad(weights, (0, 1)) + functional.pad(weights, (1, 0))
     mixed = _mixed(torch.zeros_like(shared).scatter(-1, order, shared / 2), parts)
-    return _over(rules.background, mixed, alpha), depth, alpha
+    return Marched(_over(rules.background, mixed, alpha), depth, alpha, spread)
+
+
+def _spread(
+    weights: Float[Tensor, "batch rays cells"],
+    places: Float[Tensor, "batch rays cells"],
+    mean: Float[Tensor, "batch rays"],
+) -> Float[Tensor, "batch rays"]:
+    """Return the deviation of where rays stop, of those that do."""
+    variance = (weights * (places - mean[..., None]).square()).sum(-1)
+    return (variance + _THINNEST**2).sqrt()
 
 
 def _over(background: str, mixed: Tensor, alpha: Tensor) -> Tensor:
