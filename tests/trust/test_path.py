@@ -19,6 +19,7 @@ from talk3d.avatar import Avatar
 from talk3d.cli import avatars
 from talk3d.cli.main import main
 from talk3d.cli.progress import Progress
+from talk3d.edits import Edit
 from talk3d.movie import write_movie
 from talk3d.speaking import SpeakConfig, explain_frame, replay, speak
 from talk3d.trust.forget import forget
@@ -60,6 +61,18 @@ def test_the_mark_tells_when_the_metadata_are_gone(spoken, tmp_path):
     assert verdict.watermark.found
     assert verdict.known_as == str(spoken)
     assert "encoded again" in verdict.sentences()[-1]
+
+
+def test_edits_are_told(spoken, tmp_path):
+    from talk3d.trust.identity import load_identity
+    from talk3d.trust.manifest import sign
+
+    bare = tmp_path / "bare.mp4"
+    write_movie(bare, list(read_frames(spoken)), fps=25.0)
+    edit = Edit(smile=0.5, years=20.0).told()
+    sign(bare, tmp_path / "old.mp4", {"what": "a head"} | edit, load_identity())
+    said = " ".join(verify(tmp_path / "old.mp4").sentences())
+    assert "a person it does not name, edited (smile +0.5, years +20), made" in said
 
 
 def test_a_manifest_from_another_video_is_noticed(spoken, tmp_path, agreed):

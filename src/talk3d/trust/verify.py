@@ -161,6 +161,8 @@ def _of_manifest(verdict: Verdict) -> Iterator[str]:
         said = manifest.statement
         who = _PERSONS.get(said.get("synthetic_person"), "a person it does not name")
         consent = str(said.get("consent", "not named"))[:16]
+        if "edit" in said:
+            who += f", edited ({said['edit']})"
         yield (
             f"It says: {said.get('what')}, {who}, made {said.get('made')} for"
             f" {said.get('purpose')} use, consent {consent}."
