@@ -12,7 +12,7 @@ other languages from 45 degrees to both sides:
 * PSNR of the person, sharpness of eyes and mouth, LMD against the renderer's pictures
   (both found by the face networks), correlation of the gap of the lips with the true
   one, jitter of the face's landmarks against the true one; by how many levels two
-  cameras 20 degrees of yaw and 10 of pitch apart differ on the same surface;
+  cameras up to 50 degrees of yaw and 10 of pitch apart differ on the same surface;
 * PSNR from the sides; minutes that learning took.
 
 Per row FOLDER/NAME.json and FOLDER/NAME.jpg; what is there is kept.
@@ -168,6 +168,7 @@ ROWS = {
     "no detail": _pictures(detail=0.0),
     "eyes and mouth as the rest": _pictures(features=0.0),
     "thick walls": _pictures(thickness=0.0),
+    "no detail from the side": _extra(side_detail=0.0),
     "no guard": Row(config=lambda c: replace(c, guard=0.0)),
     "no noise on tokens": Row(config=lambda c: replace(c, token_noise=0.0)),
     "pictures as fitted": Row(

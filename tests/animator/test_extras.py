@@ -11,6 +11,7 @@ from talk3d.animator.extras import (
     Extras,
     ExtraWeights,
     reprojection_error,
+    side_detail_error,
     turned,
 )
 from talk3d.camera import camera_rays, orbit_label, yaw_pitch
@@ -20,8 +21,11 @@ from talk3d.frames import FrameStore
 RADIUS, SIZE = 0.3, 64
 
 
-def _ball(batch, camera, tint):
-    """Draw a ball about the head's middle whose colour depends on the direction."""
+def _ball(batch, camera, tint, detail=0.0):
+    """Draw a ball about the head's middle whose colour depends on the direction.
+
+    Detail: the size of waves of about five pixels on it.
+    """
     origins, directions = camera_rays(camera, SIZE)
     origins = origins - torch.tensor([0.0, 0.0, 0.05])
     middle = -(origins * directions).sum(-1)
@@ -29,7 +33,7 @@ def _ball(batch, camera, tint):
     hit = (under > 0).float()
     depth = middle - under.clamp(min=0).sqrt()
     normal = (origins + directions * depth[..., None]) / RADIUS
-    colour = 0.5 * torch.sin(4 * normal) + tint
+    colour = 0.5 * torch.sin(4 * normal) + tint + detail * torch.sin(40 * normal)
     picture = torch.cat([colour, torch.ones_like(colour[..., :1])], -1)
     picture = torch.where(hit[..., None] > 0, picture, -1.0)
     maps = [v.unflatten(1, (SIZE, SIZE)) for v in (picture, depth * hit, hit)]
@@ -73,6 +77,22 @@ def test_two_views_of_one_ball_agree_and_of_two_tints_do_not(tmp_path):
     assert math.isclose(other, 0.25, abs_tol=0.03)
 
 
+def test_detail_that_fades_from_the_side_is_missed_and_more_of_it_is_not(tmp_path):
+    batch = _batch(tmp_path)
+    front = torch.stack([orbit_label(0.0, 0.0)] * 2)
+    side = turned(front, torch.tensor([0.5, -0.4]), torch.tensor([0.0, 0.1]))
+    first = _ball(batch, front, 0.0, detail=0.2)
+    film = {"picture": first.result[:, :3], "matte": first.rendering.alpha}
+    first = replace(first, batch=replace(first.batch, **film))
+    blurred, half, same, more = (
+        side_detail_error(first, _ball(batch, side, 0.0, detail=detail)).item()
+        for detail in (0.0, 0.1, 0.2, 0.4)
+    )
+    assert same < 0.1 * blurred
+    assert more < 0.1 * blurred
+    assert 0.3 * blurred < half < 0.7 * blurred
+
+
 def test_offsets_may_change_as_their_drivers_do():
     extras = Extras(ExtraWeights(temporal=1.0), seed=0)
     limit, tokens = torch.full((3,), 2.0), torch.randn(2, 5, 8)
@@ -99,19 +119,20 @@ def test_the_discriminator_learns_to_tell_and_goes_on_from_its_state(tmp_path):
     batch = _batch(tmp_path)
     front = torch.stack([orbit_label(0.0, 0.0)] * 2)
     drawing = _ball(batch, front, 0.2)
-    critic = Extras(ExtraWeights(adversarial=1.0), seed=0)
-    scores = [critic.pictures(drawing, drawing)["adversarial"] for _ in range(30)]
+    critic = Extras(ExtraWeights(adversarial=1.0, side_detail=0.0), seed=0)
+    scores = [critic.pictures(drawing, drawing, 0)["adversarial"] for _ in range(30)]
     assert scores[-1] > scores[0] + 0.1
-    again = Extras(ExtraWeights(adversarial=1.0), seed=1)
+    again = Extras(ExtraWeights(adversarial=1.0, side_detail=0.0), seed=1)
     again.restore(critic.state())
     told = [
-        extras.pictures(drawing, drawing)["adversarial"] for extras in (critic, again)
+        extras.pictures(drawing, drawing, 0)["adversarial"]
+        for extras in (critic, again)
     ]
     assert told[0] == told[1]
 
 
 def test_what_has_no_weight_is_not_computed(tmp_path):
-    extras = Extras(ExtraWeights(), seed=0)
+    extras = Extras(ExtraWeights(side_detail=0.0), seed=0)
     drawing = _ball(_batch(tmp_path), torch.stack([orbit_label(0.0, 0.0)] * 2), 0.0)
-    assert extras.pictures(drawing, drawing) == {}
+    assert extras.pictures(drawing, drawing, 0) == {}
     assert extras.state() == {}

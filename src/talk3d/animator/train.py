@@ -280,13 +280,13 @@ def _extra_terms(
 ) -> dict[str, Tensor]:
     """Return the terms of the extra losses that have a weight."""
     weights, generator, terms = config.extras, run.person.generator, {}
-    if weights.reprojection or weights.adversarial:
+    if weights.beside(run.step):
         size = generator.config.superres.input_size // WINDOW
         samples = generator.sampling(chance)
         beside = drawing.beside(
             generator, samples, patch=size, half=config.half, chance=chance
         )
-        terms |= run.extras.pictures(drawing, beside)
+        terms |= run.extras.pictures(drawing, beside, run.step)
     if weights.temporal:
         frames, last = drawing.batch.frame, len(drivers.lips) - 1
         encoded, tokens, offsets = run.moving(config).encoded, [], []
