@@ -14,8 +14,15 @@ from talk3d.animator.extras import (
     side_detail_error,
     turned,
 )
-from talk3d.camera import camera_rays, orbit_label, yaw_pitch
-from talk3d.eg3d.generator import Rendering
+from talk3d.camera import (
+    camera_rays,
+    orbit_label,
+    project,
+    window_label,
+    yaw_pitch,
+)
+from talk3d.eg3d.config import GeneratorConfig
+from talk3d.eg3d.generator import Generator, Rendering
 from talk3d.frames import FrameStore
 
 RADIUS, SIZE = 0.3, 64
@@ -91,6 +98,47 @@ def test_detail_that_fades_from_the_side_is_missed_and_more_of_it_is_not(tmp_pat
     assert same < 0.1 * blurred
     assert more < 0.1 * blurred
     assert 0.3 * blurred < half < 0.7 * blurred
+
+
+class _Balls(Generator):
+    """Draws the ball whatever the planes are."""
+
+    def __init__(self, batch):
+        super().__init__(GeneratorConfig.tiny())
+        self.batch = batch
+
+    def render(self, planes, label, samples, *, neck=None, size=None):
+        del planes, samples, neck, size
+        return _ball(self.batch, label, 0.0).rendering
+
+    def upsample(self, rendering, w, *, patch=None):
+        del w, patch
+        return torch.cat([rendering.features, rendering.alpha], dim=1)
+
+
+def test_a_window_beside_keeps_the_eye_in_its_place(tmp_path):
+    batch, row, column = _batch(tmp_path), 20, 36
+    eye = torch.zeros(2, 1, SIZE, SIZE)
+    eye[:, :, row, column] = 1
+    batch = replace(batch, eyes=eye, mouth=torch.zeros_like(eye))
+    front = torch.stack([orbit_label(0.0, 0.0)] * 2)
+    window = window_label(front, torch.tensor([[0.4, 0.2]] * 2), 0.5)
+    first = _ball(batch, window, 0.0)
+    chance = torch.Generator().manual_seed(1)
+    balls = _Balls(batch)
+    second = first.beside(
+        balls, balls.sampling(), patch=None, half=False, chance=chance
+    )
+    yaws, _ = yaw_pitch(second.batch.camera)
+    assert yaws.abs().min() > 0.2
+    origins, directions = camera_rays(window, SIZE)
+    pixel = row * SIZE + column
+    depth = first.rendering.depth.flatten(1)[:, pixel, None]
+    point = origins[:, pixel] + directions[:, pixel] * depth
+    before, after = (
+        project(point[:, None], c)[0] for c in (window, second.batch.camera)
+    )
+    torch.testing.assert_close(before, after, atol=0.02, rtol=0)
 
 
 def test_offsets_may_change_as_their_drivers_do():

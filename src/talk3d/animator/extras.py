@@ -144,7 +144,7 @@ class Drawing:
         points = origins + directions * depth[..., None]
         features = functional.interpolate(_features(self.batch), (size, size))
         solid = self.rendering.alpha > _SOLID
-        weight = (solid * (features + 1e-3)).flatten(1)[..., None] + 1e-9
+        weight = (solid * (features + 1e-6)).flatten(1)[..., None] + 1e-9
         middle = (points * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
         before, after = (
             project(middle, c)[0][:, 0] for c in (self.batch.camera, camera)
