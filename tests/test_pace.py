@@ -26,6 +26,19 @@ def test_time_ends_a_stage_early(monkeypatch):
     assert pace.part(901) == 1
 
 
+def test_the_length_is_what_the_clock_lets_it_be(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    pace = Pace(1000, seconds=60.0)
+    assert pace.length(0) == 1000
+    now[0] += 30
+    assert pace.length(5) == 10
+    assert pace.length(800) == 1000
+    now[0] += 40
+    assert pace.length(11) == 11
+    assert [Pace(7).length(k) for k in range(9)] == [7] * 8 + [8]
+
+
 def test_time_before_an_interruption_counts(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])

@@ -31,6 +31,11 @@ class Pace:
             done = max(done, self.spent() / max(self.seconds, 1e-9))
         return min(1.0, done)
 
+    def length(self, step: int) -> int:
+        """Return the steps that the stage will have, as it looks after ``step``."""
+        part = self.part(step)
+        return max(step, round(step / part)) if part else self.steps
+
     def spent(self) -> float:
         """Return the seconds since the first question, and those before."""
         now = time.monotonic()

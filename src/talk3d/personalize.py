@@ -136,7 +136,7 @@ def personalize(
     """Fit the prior to a person.
 
     Yields after every step the stage (``invert``, ``coarse`` or ``tune``), the step,
-    the number of steps of the stage and the person so far.
+    how many the stage will have at this pace and the person so far.
 
     Args:
         subject: the recording.
@@ -184,7 +184,8 @@ def personalize(
             run.step += 1
             if run.step % config.checkpoint_steps == 0:
                 file.write(about, _state(run, pace))
-            yield _STAGES[run.stage], run.step, lengths[run.stage], run.person
+            length = pace[run.stage].length(run.step)
+            yield _STAGES[run.stage], run.step, length, run.person
         _enter(run, run.stage + 1, config)
         if run.guard is None:
             run.guard = _guard(run, store, config.seed)

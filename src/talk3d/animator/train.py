@@ -149,7 +149,7 @@ def train_animator(
     state: Path,
     animator: Animator | None = None,
 ) -> Iterator[tuple[str, int, int, Animator]]:
-    """Train, yielding the stage's name, step, number of steps and the animator.
+    """Train, yielding the stage, step, number of steps at this pace and the animator.
 
     Args:
         subject: the recording.
@@ -187,7 +187,7 @@ def train_animator(
         run.step += 1
         if run.step % config.checkpoint_steps == 0:
             file.write(about, _state(run, pace))
-        yield _STAGE, run.step, config.steps, run.animator
+        yield _STAGE, run.step, pace.length(run.step), run.animator
     file.write(about, _state(run, pace))
     yield _STAGE, config.steps, config.steps, run.animator
 
