@@ -14,6 +14,7 @@ __all__ = [
     "depth_offset",
     "depth_range",
     "laplacian_loss",
+    "octave",
     "texture_loss",
     "weighted_l1",
 ]
@@ -102,6 +103,20 @@ def _off_surface(
     return error, smooth
 
 
+def octave(
+    picture: Picture,
+) -> tuple[Picture, Float[Tensor, "batch 3 half_height half_width"]]:
+    """Return the finest octave of a picture, and the rest at half its size.
+
+    The first level of a Laplacian pyramid (Burt and Adelson 1983).
+    """
+    low = functional.avg_pool2d(picture, 2)
+    grown = functional.interpolate(
+        low, scale_factor=2.0, mode="bilinear", align_corners=False
+    )
+    return picture - grown, low
+
+
 def laplacian_loss(
     result: Picture, truth: Picture, weight: WeightMap, *, levels: int = 4
 ) -> Float[Tensor, ""]:
@@ -113,10 +128,7 @@ def laplacian_loss(
     total = result.new_zeros(())
     difference = result - truth
     for _ in range(levels):
-        coarse = functional.avg_pool2d(difference, 2)
-        band = difference - functional.interpolate(
-            coarse, scale_factor=2.0, mode="bilinear", align_corners=False
-        )
+        band, coarse = octave(difference)
         error = band.abs().mean(1, keepdim=True)
         total = total + (error * weight).sum() / weight.sum().clamp(min=1e-6)
         difference, weight = coarse, functional.avg_pool2d(weight, 2)
@@ -138,10 +150,7 @@ def texture_loss(
     for _ in range(levels):
         sizes, coarse = [], []
         for picture in (result, truth):
-            low = functional.avg_pool2d(picture, 2)
-            band = picture - functional.interpolate(
-                low, scale_factor=2.0, mode="bilinear", align_corners=False
-            )
+            band, low = octave(picture)
             power = functional.avg_pool2d(band.square(), 8, stride=4)
             sizes.append((power + _LEAST_POWER).sqrt())
             coarse.append(low)

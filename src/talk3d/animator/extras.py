@@ -35,6 +35,7 @@ from talk3d.device import CPU
 from talk3d.eg3d.depths import Sampling
 from talk3d.eg3d.generator import Generator, Rendering
 from talk3d.frames import FrameBatch
+from talk3d.losses import octave
 from talk3d.precision import body_precision
 
 __all__ = [
@@ -277,8 +278,7 @@ def side_detail_error(first: Drawing, second: Drawing) -> Float[Tensor, ""]:
 
 def _detail(picture: Tensor) -> tuple[Tensor, Tensor]:
     """Return how strong the finest octave is around each pixel, and what is left."""
-    low = functional.avg_pool2d(picture, 2)
-    band = picture - _grown(low, picture.shape[-1])
+    band, low = octave(picture)
     power = functional.avg_pool2d(band.square(), _REACH, stride=1, padding=_REACH // 2)
     return (power + _LEAST_POWER).sqrt(), low
 
