@@ -3,23 +3,29 @@
     python benchmarks/self_driven.py CLIP.mp4 -o RUNS
 
 makes RUNS/CLIP/ with the avatar, the test video, five videos driven by rolled sound,
-and the report, and prints the row for docs/results.md.
+one with the poses of preprocess instead of the registered ones, and the report, and
+prints the row for docs/results.md.
 """
 
 import argparse
 import resource
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
+from talk3d.avatar import load_avatar, save_avatar
+from talk3d.checkpoint import read_header
+from talk3d.dataset import Subject
 from talk3d.demo import shipped
 from talk3d.evaluate.run import evaluate
 from talk3d.pipeline import CreateConfig, create
 from talk3d.preprocess.run import PreprocessConfig
 from talk3d.speaking import replay
 from talk3d.trust.consent import Consent
+from talk3d.trust.holders import avatar_consent, replace_consent
 from talk3d.trust.marking import Marks
 
 MEASURED = Marks(purpose="research", unmarked="sharpness is measured")
@@ -61,17 +67,33 @@ def run(clip: Path, folder: Path) -> None:
     rolled = [folder / f"rolled-{roll}.mp4" for roll in ROLLS]
     for roll, path in zip(ROLLS, rolled, strict=True):
         replay(avatar, subject, path, roll=roll, marks=MEASURED)
+    replay(
+        _unregistered(avatar, subject),
+        subject,
+        folder / "first-poses.mp4",
+        marks=MEASURED,
+    )
     report = evaluate(
         folder / "result.mp4",
         subject,
         folder / "report",
-        extras={"rolled audio": rolled},
+        extras={"rolled audio": rolled, "first poses": [folder / "first-poses.mp4"]},
     )
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(f"{clip.stem}: create {minutes:.1f} min, peak memory {memory:.1f} GB")
     for label, row in report.rows.items():
         cells = [f"{row[m].mean:8.3f}" if m in row else f"{'-':>8}" for m in METRICS]
         print(f"{label:24}", *cells)
+
+
+def _unregistered(avatar: Path, subject: Path) -> Path:
+    """Write the avatar with the poses that were found before there was a person."""
+    out, arrays = avatar.with_stem("first-poses"), Subject.open(subject).arrays
+    poses = {name: torch.from_numpy(arrays[name]) for name in ("camera", "neck")}
+    held, parents = avatar_consent(avatar), read_header(avatar)["parents"]
+    save_avatar(out, replace(load_avatar(avatar), **poses), parents=parents)
+    replace_consent(out, held)
+    return out
 
 
 def _agreed(clip: Path) -> Consent:

@@ -12,9 +12,13 @@ from tests.elsewhere import CARD, Elsewhere, PretendedCard
 from torch import nn
 from torch.nn import functional
 
-from talk3d import guard, precision
+from talk3d import guard, precision, registration
 from talk3d.animator.extras import ExtraWeights
-from talk3d.animator.train import AnimatorTrainConfig, train_animator
+from talk3d.animator.train import (
+    AnimatorTrainConfig,
+    fresh_animator,
+    train_animator,
+)
 from talk3d.avatar import Avatar, View, load_avatar, save_avatar
 from talk3d.checkpoint import file_sha256
 from talk3d.device import CPU, best_device, chosen_device
@@ -26,6 +30,7 @@ from talk3d.explain import explain
 from talk3d.person import average_person, load_person, person_state, save_person
 from talk3d.personalize import PersonalizeConfig, personalize
 from talk3d.pipeline import yaw_sheet
+from talk3d.registration import register
 
 FIT = PersonalizeConfig(
     invert_steps=2, coarse_steps=2, tune_steps=4, checkpoint_steps=3, half=False
@@ -186,6 +191,21 @@ def test_a_fit_begins_there_with_what_an_encoder_says_here(card, ball, prior, tm
     save_encoder(path, network, prior=file_sha256(prior), step=1)
     state = tmp_path / "a.state"
     assert _lies_there(_fitted(ball, prior, state, card, encoder=path, steps=1))
+
+
+def test_poses_are_registered_on_the_card(card, ball, prior, tmp_path):
+    found = []
+    for device in (CPU, card):
+        person = average_person(load_generator(prior).to(device))
+        animator = fresh_animator(person, LEARN).to(device)
+        easel = registration._Easel(ball, person, animator)
+        colour, alpha, depth = easel._drawn(3)
+        found.append(np.concatenate([colour.ravel(), 255 * alpha.ravel()]))
+        assert depth.shape == alpha.shape == colour.shape[:2] == (32, 32)
+        state = tmp_path / f"{device}.poses"
+        steps = register(ball, person, animator, frames=range(30), state=state)
+        assert [done for done, _, _ in steps] == list(range(31))
+    assert np.abs(found[0] - found[1]).max() <= 2
 
 
 def test_an_avatar_learns_and_speaks_on_the_card(card, ball, prior, tmp_path):

@@ -29,7 +29,16 @@ from safetensors.numpy import load_file, save_file
 
 from talk3d.checkpoint import file_sha256, write_atomically
 
-__all__ = ["ARRAYS", "AUDIO_RATE", "FORMAT", "Subject", "SubjectWriter", "train_length"]
+__all__ = [
+    "ARRAYS",
+    "AUDIO_RATE",
+    "FORMAT",
+    "TRACKED",
+    "Subject",
+    "SubjectWriter",
+    "tracked_camera",
+    "train_length",
+]
 
 FORMAT = 2
 AUDIO_RATE = 16_000
@@ -58,6 +67,9 @@ radians; ``expression`` blend weights; ``torso`` where the head sits in the crop
 torso, see ``talk3d.neck``; ``valid`` 1 where a face was found.
 The array ``crop`` (x0, y0, side in source pixels, source scale) is one row.
 """
+TRACKED = "tracked"
+"""In memory, of a subject whose heads were moved (``talk3d.registration``): the cameras
+of before. What a face does is read with these, so that it stays the same."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +136,11 @@ class Subject:
     def fingerprint(self) -> str:
         """Return the hexadecimal sha256 of the labels: which recording this is."""
         return file_sha256(self.path / "arrays.safetensors")
+
+    def is_parent(self, told: str | None) -> bool:
+        """Return whether what a file tells as its parent is this recording."""
+        # The description's hash was told before the labels' was.
+        return told in (self.fingerprint(), file_sha256(self.path / "subject.json"))
 
     def frame(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
         """Return one crop, sRGB."""
@@ -247,6 +264,11 @@ class SubjectWriter:
         }
         with write_atomically(self._path / "subject.json") as temporary:
             temporary.write_text(json.dumps(info, indent=1))
+
+
+def tracked_camera(arrays: dict[str, np.ndarray]) -> Float[np.ndarray, "frames 25"]:
+    """Return the cameras with which the face of a subject was tracked."""
+    return arrays.get(TRACKED, arrays["camera"])
 
 
 def train_length(frames: int) -> int:

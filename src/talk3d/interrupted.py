@@ -21,7 +21,11 @@ from torch import nn
 
 from talk3d.checkpoint import write_atomically
 
-__all__ = ["StateFile", "plain"]
+__all__ = ["TRAINING_STATES", "StateFile", "plain"]
+
+TRAINING_STATES = (".state", ".poses", ".last-poses")
+"""Suffixes of what lies beside an avatar while it learns to speak: what is learned, and
+heads registered before and after."""
 
 _RUN = "run"
 

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from talk3d.brows import BROW_NUMBERS, brow_signals
-from talk3d.dataset import Subject
+from talk3d.dataset import Subject, tracked_camera
 from talk3d.face import INNER_LIPS, OUTER_LIPS, load_face_shape
 from talk3d.speech.network import MOUTH, shipped_hearing
 from talk3d.unposed import CANTHI, unposed_landmarks
@@ -119,7 +119,7 @@ class LipSpace:
 
 def seen_lips(subject: Subject) -> Float[np.ndarray, "frames 80"]:
     """Return the lip shapes of all frames of a subject."""
-    return lip_shapes(subject.arrays["landmarks"], subject.arrays["camera"])
+    return lip_shapes(subject.arrays["landmarks"], tracked_camera(subject.arrays))
 
 
 def lip_rim() -> Float[np.ndarray, "80"]:
@@ -163,7 +163,7 @@ def face_signals(subject: Subject) -> Float[Tensor, "frames 13"]:
 
 def upper_signals(arrays: dict[str, np.ndarray]) -> Float[Tensor, "frames 5"]:
     """Return what the upper face does: blink left and right (0 to 1), brows."""
-    brows = brow_signals(arrays["landmarks"], arrays["camera"])
+    brows = brow_signals(arrays["landmarks"], tracked_camera(arrays))
     blink = torch.from_numpy(np.asarray(arrays["blink"], np.float32))
     return torch.cat([blink, torch.from_numpy(brows)], dim=1)
 

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from talk3d.animator.train import AnimatorTrainConfig, train_animator
+from talk3d.animator.model import Animator
+from talk3d.animator.train import AnimatorTrainConfig, fresh_animator, train_animator
 from talk3d.avatar import Avatar, save_avatar
 from talk3d.camera import orbit_label
 from talk3d.checkpoint import (
@@ -30,9 +31,11 @@ from talk3d.checkpoint import (
 from talk3d.dataset import Subject
 from talk3d.device import best_device
 from talk3d.encoder.network import shipped_encoder
+from talk3d.interrupted import TRAINING_STATES
 from talk3d.person import Person, load_person, save_person
 from talk3d.personalize import PersonalizeConfig, personalize
 from talk3d.preprocess.run import PreprocessConfig, preprocess
+from talk3d.registration import moved, register
 from talk3d.trust.consent import Consent
 from talk3d.trust.holders import (
     avatar_consent,
@@ -64,6 +67,8 @@ _DISK_BYTES = 2_000_000_000
 _PREVIEW_SECONDS = 120.0
 _FITTING_SHARE = 0.78
 """Of the time for both; without a limit fitting takes as much."""
+_REGISTERING_SHARE = 0.15
+"""Of the time for learning, twice."""
 _SHEET_YAWS = (-60, -45, -30, 0, 30, 45, 60)
 Report = Callable[[str, float], None]
 """Receives the stage and the finished part of it, 0 to 1."""
@@ -241,8 +246,27 @@ def train_subject(
     person = load_person(generator, device or best_device())
     _check_fitted(generator, opened)
     consent = subject_consent(opened)
-    state = out.with_suffix(".state")
-    steps = train_animator(opened, person, config, state=state)
+    state, first, last = (out.with_suffix(suffix) for suffix in TRAINING_STATES)
+    learning, registering = config, None
+    if config.minutes is not None:
+        registering = _REGISTERING_SHARE * config.minutes
+        learning = replace(config, minutes=config.minutes - 2 * registering)
+
+    def registered(
+        subject: Subject, animator: Animator, frames: range, state: Path
+    ) -> Subject:
+        moves = np.zeros((subject.frames, 6))
+        steps = register(
+            subject, person, animator, frames=frames, state=state, minutes=registering
+        )
+        for done, length, found in steps:
+            report("register", done / max(length, 1))
+            moves = found
+        return moved(subject, moves)
+
+    fresh = fresh_animator(person, learning).to(person.z.device)
+    posed = registered(opened, fresh, opened.train, first)
+    steps = train_animator(posed, person, learning, state=state)
     preview = _Preview(out.with_suffix(".png"), opened)
     trained = None
     for stage, step, length, animator in steps:
@@ -250,12 +274,14 @@ def train_subject(
         report(stage, step / max(length, 1))
         preview.offer(person)
     assert trained is not None
-    avatar = Avatar.of(opened, person, trained)
+    posed = registered(posed, trained, range(opened.frames), last)
+    avatar = Avatar.of(posed, person, trained)
     parents = {"generator": file_sha256(generator), "subject": opened.fingerprint()}
     with write_atomically(out) as temporary:
         save_avatar(temporary, avatar, parents=parents)
         replace_consent(temporary, consent)
-    state.unlink(missing_ok=True)
+    for done in (state, first, last):
+        done.unlink(missing_ok=True)
 
 
 @torch.no_grad()
@@ -342,10 +368,7 @@ def _check_own(out: Path, generator: Path) -> None:
 
 def _check_fitted(generator: Path, subject: Subject) -> None:
     """Refuse a generator of another person: the avatar would get a wrong consent."""
-    told = read_header(generator)["parents"].get("subject")
-    # Fitted before recordings were told by their labels.
-    before = file_sha256(subject.path / "subject.json")
-    if told not in (subject.fingerprint(), before):
+    if not subject.is_parent(read_header(generator)["parents"].get("subject")):
         message = (
             f"{generator} was fitted to another recording than {subject.path}: give the"
             " subject it was made from, or personalize this one"

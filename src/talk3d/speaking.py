@@ -18,7 +18,7 @@ from PIL import Image, ImageColor, ImageOps
 
 from talk3d.audio import load_audio
 from talk3d.avatar import Avatar, View, load_avatar
-from talk3d.checkpoint import check_apart, file_sha256
+from talk3d.checkpoint import check_apart, file_sha256, read_header
 from talk3d.dataset import Subject
 from talk3d.device import best_device
 from talk3d.edits import NOTHING_EDITED, Edit, edited
@@ -228,7 +228,7 @@ def replay(
     about = {"avatar": avatar_fingerprint(avatar), "speech": "the recording's own"}
     loaded = load_avatar(avatar, device or best_device())
     opened = Subject.open(subject)
-    if not np.array_equal(loaded.camera.numpy(), opened.arrays["camera"]):
+    if not opened.is_parent(read_header(avatar)["parents"].get("subject")):
         message = (
             f"{avatar} was not made from {subject}: give the subject that it was made"
             " from"

@@ -11,7 +11,7 @@ from tests.trust.conftest import picture
 
 from talk3d.checkpoint import save_model
 from talk3d.dataset import Subject
-from talk3d.interrupted import StateFile
+from talk3d.interrupted import TRAINING_STATES, StateFile
 from talk3d.trust.forget import forget
 from talk3d.trust.holders import avatar_fingerprint
 from talk3d.trust.ledger import ledger_entries, note
@@ -81,13 +81,15 @@ def test_an_avatar_of_another_video_leaves_the_work_folder_beside_it(tmp_path):
 
 def test_a_create_that_was_interrupted_is_forgotten_whole(tmp_path):
     work = _work(tmp_path / "me.work")
-    state, preview = tmp_path / "me.state", _preview(tmp_path / "me.png")
+    states = {(tmp_path / "me").with_suffix(suffix) for suffix in TRAINING_STATES}
+    preview = _preview(tmp_path / "me.png")
     whose = Subject.open(work / "subject").fingerprint()
-    StateFile(state).write({"subject": whose}, {"step": 200})
+    for state in states:
+        StateFile(state).write({"subject": whose}, {"step": 200})
     planned = forget(work, dry_run=True)
     erasure = forget(work)
     assert set(planned.removed) <= set(erasure.removed)
-    assert {state, preview} <= set(erasure.removed)
+    assert {*states, preview} <= set(erasure.removed)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data"]
 
 

@@ -19,10 +19,11 @@ from jaxtyping import Bool, Float, Int, UInt8
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
-from talk3d.face import LEFT_EYE, OUTER_LIPS, RIGHT_EYE, FaceShape
+from talk3d.face import FaceShape
 from talk3d.preprocess.bundle import Sightings, adjust_poses, solve_structure
 from talk3d.preprocess.crop import Crop
 from talk3d.preprocess.pose import HeadTrack
+from talk3d.rigid import fine_detail, rigid_area
 
 __all__ = ["refine_track"]
 
@@ -121,13 +122,6 @@ def key_frames(track: HeadTrack) -> Int[np.ndarray, " keys"]:
     return np.array(chosen)
 
 
-def _fine(picture: UInt8[np.ndarray, "size size 3"]) -> _Grey:
-    """Return detail without slow changes of light, about 128."""
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    slow = cv2.GaussianBlur(grey, (0, 0), picture.shape[0] / 24)
-    return np.clip(128 + 1.5 * (grey - slow), 0, 255).astype(np.uint8)
-
-
 def _to_pixels(
     points: Float[np.ndarray, "*n 3"], frame: int, track: HeadTrack, crop: Crop
 ) -> Float[np.ndarray, "*n 2"]:
@@ -207,9 +201,9 @@ def _make_key(
     shape: FaceShape,
     pictures: tuple[UInt8[np.ndarray, "size size 3"], _Grey],
 ) -> _Key:
-    picture = _fine(pictures[0])
+    picture = fine_detail(pictures[0])
     surface, on_face = _surface(frame, track, crop, shape)
-    mask = _rigid_area(landmarks, pictures[1])
+    mask = rigid_area(landmarks, pictures[1])
     corners = cv2.goodFeaturesToTrack(
         picture, _CORNERS, 0.005, crop.size / 50, mask=mask, blockSize=7
     )
@@ -223,27 +217,6 @@ def _make_key(
     return _Key(frame, picture, surface, corners, points, spread)
 
 
-def _rigid_area(
-    landmarks: Float[np.ndarray, "478 2"], matte: _Grey
-) -> UInt8[np.ndarray, "size size"]:
-    """Return 255 where the skull's surface is seen: no eyes, mouth, chin or rim."""
-    size = matte.shape[0]
-    mask = (cv2.erode(matte, np.ones((5, 5), np.uint8)) > 200).astype(np.uint8) * 255
-    points = landmarks * size
-    for ring, grow in ((LEFT_EYE, 1.5), (RIGHT_EYE, 1.5), (OUTER_LIPS, 1.6)):
-        outline = points[list(ring)]
-        middle = outline.mean(0)
-        outline = middle + grow * (outline - middle)
-        cv2.fillPoly(mask, [outline.astype(np.int32)], 0)
-    # Below the line through the nose's base the jaw moves.
-    down = points[152] - points[10]
-    down = down / np.linalg.norm(down)
-    limit = float(points[2] @ down)
-    y, x = np.mgrid[:size, :size]
-    mask[x * down[0] + y * down[1] > limit] = 0
-    return mask
-
-
 def _follow(keys: list[_Key], track: HeadTrack, crop: Crop, load: _Loader) -> Sightings:
     """Find the corners of the nearest key frames in every frame."""
     count = len(track.rotation)
@@ -253,7 +226,7 @@ def _follow(keys: list[_Key], track: HeadTrack, crop: Crop, load: _Loader) -> Si
     turns = Rotation.from_matrix(track.rotation)
     far = np.stack([(turns * turns[key.frame].inv()).magnitude() for key in keys], -1)
     for frame in range(count):
-        picture = _fine(load(frame)[0])
+        picture = fine_detail(load(frame)[0])
         for k in np.argsort(far[frame])[:_NEAREST].tolist():
             columns = slice(starts[k], starts[k + 1])
             if starts[k] == starts[k + 1]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from talk3d.checkpoint import read_header
 from talk3d.dataset import Subject
-from talk3d.interrupted import StateFile
+from talk3d.interrupted import TRAINING_STATES, StateFile
 from talk3d.trust.holders import avatar_fingerprint
 from talk3d.trust.ledger import ledger_entries, strike
 from talk3d.trust.pictures import is_preview
@@ -180,12 +180,13 @@ def _belong(avatar: Path, work: Path) -> bool:
 
 
 def _unfinished(work: Path) -> Iterator[Path]:
-    """Yield state and preview of the avatar that was to stand beside a work folder."""
+    """Yield states and preview of the avatar that was to stand beside a work folder."""
     if work.suffix != _WORK or work.with_suffix(_AVATAR).exists():
         return
-    state, preview = work.with_suffix(".state"), work.with_suffix(".png")
-    if state.is_file() and _is_of(state, work / "subject"):
-        yield state
+    for state in (work.with_suffix(suffix) for suffix in TRAINING_STATES):
+        if state.is_file() and _is_of(state, work / "subject"):
+            yield state
+    preview = work.with_suffix(".png")
     if is_preview(preview):
         yield preview
 
@@ -214,9 +215,10 @@ def _erase(path: Path, erasure: Erasure, *, dry_run: bool) -> None:
         _erase_folder(path, _SUBJECT_FILES, _SUBJECT_FOLDERS, erasure, dry_run=dry_run)
     elif kind is not None:
         _remove(path, erasure, dry_run=dry_run)
-        state, preview = path.with_suffix(".state"), path.with_suffix(".png")
-        if state.is_file() and state != path:
-            _remove(state, erasure, dry_run=dry_run)
+        preview = path.with_suffix(".png")
+        for state in (path.with_suffix(suffix) for suffix in TRAINING_STATES):
+            if state.is_file() and state != path:
+                _remove(state, erasure, dry_run=dry_run)
         if is_preview(preview):
             _remove(preview, erasure, dry_run=dry_run)
 

@@ -1,0 +1,302 @@
+"""Registration: a recording's poses made to agree with the person drawn from it.
+
+Comes in: a subject, its personalised generator and an animator. Goes out: by how much
+every frame's head is to be moved so that the drawn and the recorded head coincide, and
+the subject with cameras and necks moved so.
+
+Poses that are found before there is a person are a pixel and more off where a head
+turns quickly, and what is learned from them is blurred by as much. A drawing of the
+same moment has the same face in the same light and a depth in every pixel: optical flow
+leads from it to the frame, and one rigid motion of the head explains the flow where
+skin and hair are rigid (Gauss-Newton, robust weights, held at no motion by a prior).
+The torso stays where it was.
+
+A *move* is six numbers: a turn (rotation vector, radians) about the head frame's origin
+and a shift (world units), both along the camera's axes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from scipy.spatial.transform import Rotation
+
+from talk3d.animator.model import Animator
+from talk3d.animator.moving import Moving
+from talk3d.animator.train import Drivers
+from talk3d.camera import image_rays, unpack_label
+from talk3d.checkpoint import tensors_sha256
+from talk3d.dataset import TRACKED, Subject, tracked_camera
+from talk3d.interrupted import StateFile
+from talk3d.pace import Pace
+from talk3d.person import Person, person_state
+from talk3d.precision import body_precision
+from talk3d.rigid import fine_detail, rigid_area
+
+__all__ = ["head_move", "moved", "register"]
+
+_LIMIT = 2000
+"""Frames that are looked at; those between them are moved like their neighbours."""
+_COARSEST = 16
+_CHECKPOINT = 50
+_GRID = 3
+"""The flow is looked at in every so many pixels."""
+_ROUND_TRIP = 1.0
+_FAR = 1 / 32
+"""Longest flow that is believed, part of the picture's side."""
+_REACH = 3.0
+"""Flow is as certain as the detail within so many pixels."""
+_DETAIL = 25.0
+"""Squared slope (grey values per pixel) of clearly seen detail."""
+_SOLID = 0.95
+_LEAST = 60
+_TOGETHER = 200.0
+"""Neighbouring pixels err alike: more than so many count no more."""
+_SIGMA = np.array([0.026, 0.026, 0.026, 0.02, 0.02, 0.06])
+"""Standard deviation of moves."""
+_OUTLIER = 0.7
+"""Errors (pixels) above this count by their size only (Huber 1964)."""
+_STEPS = 6
+
+Moves = Float[np.ndarray, "frames 6"]
+Picture = UInt8[np.ndarray, "size size 3"]
+
+
+def register(
+    subject: Subject,
+    person: Person,
+    animator: Animator,
+    *,
+    frames: range,
+    state: Path,
+    minutes: float | None = None,
+) -> Iterator[tuple[int, int, Moves]]:
+    """Yield the frames done, how many it will be at this pace, and all moves so far.
+
+    Frames go from far apart to close together, so that moves make sense whenever the
+    time is up.
+
+    Args:
+        subject: the recording the person was fitted to.
+        person: drawn on its device, where the animator is, too.
+        animator: moves the person.
+        frames: those that matter; others are moved like the nearest.
+        state: file of what is done; when it exists, the work goes on from it.
+        minutes: time limit; none: all frames are looked at.
+
+    Raises:
+        ValueError: if the state is of another person, recording or animator.
+    """
+    valid = subject.arrays["valid"] > 0
+    order = _far_apart(np.array([frame for frame in frames if valid[frame]], int))
+    file, camera = StateFile(state), torch.from_numpy(subject.arrays["camera"])
+    about = {
+        "subject": subject.fingerprint(),
+        "poses": tensors_sha256({"camera": camera}),
+        "person": tensors_sha256(person_state(person)),
+        "animator": tensors_sha256(animator.state_dict()),
+        "frames": [frames.start, frames.stop],
+    }
+    pace = Pace(len(order), None if minutes is None else 60 * minutes)
+    found, done = np.zeros((len(order), 6)), 0
+    saved = file.read(about)
+    if saved is not None:
+        found, done = saved["moves"].numpy(), saved["done"]
+        pace.before = saved["seconds"]
+    easel = _Easel(subject, person, animator)
+
+    def keep() -> None:
+        kept = {"moves": torch.from_numpy(found), "done": done}
+        file.write(about, kept | {"seconds": pace.spent()})
+
+    yield done, pace.length(done), _between(order[:done], found, subject.frames)
+    while pace.part(done) < 1:
+        found[done] = easel.move(int(order[done]))
+        done += 1
+        if done % _CHECKPOINT == 0:
+            keep()
+        yield done, pace.length(done), _between(order[:done], found, subject.frames)
+    keep()
+
+
+def moved(subject: Subject, moves: Moves) -> Subject:
+    """Return the subject with the heads moved; the torsos stay where they were."""
+    labels = subject.arrays["camera"].astype(np.float64)
+    pose, neck = labels[:, :16].reshape(-1, 4, 4), subject.arrays["neck"]
+    origin = np.linalg.inv(pose)[:, :3, 3]
+    turn = Rotation.from_rotvec(moves[:, :3]).as_matrix()
+    motion = np.tile(np.eye(4), (len(pose), 1, 1))
+    motion[:, :3, :3] = turn
+    motion[:, :3, 3] = origin + moves[:, 3:] - np.einsum("fij,fj->fi", turn, origin)
+    labels[:, :16] = (pose @ np.linalg.inv(motion)).reshape(-1, 16)
+    arrays = {
+        TRACKED: tracked_camera(subject.arrays),
+        "camera": labels.astype(np.float32),
+        "neck": (neck @ pose @ motion @ np.linalg.inv(pose)).astype(np.float32),
+    }
+    return replace(subject, arrays=subject.arrays | arrays)
+
+
+def head_move(
+    points: Float[np.ndarray, "n 3"],
+    places: Float[np.ndarray, "n 2"],
+    certainty: Float[np.ndarray, "n 2 2"],
+    *,
+    origin: Float[np.ndarray, "3"],
+    label: Float[np.ndarray, "25"],
+) -> Float[np.ndarray, "6"]:
+    """Return the move of a head that takes points to where they are seen.
+
+    Args:
+        points: of the head, camera axes, world units.
+        places: where they are seen after the move, (column, row) in pixels.
+        certainty: of each place, inverse square pixels, at most about one.
+        origin: of the head frame, camera axes.
+        label: intrinsics in pixels are its last nine numbers.
+    """
+    (fx, _, cx), (_, fy, cy), _ = label[16:].reshape(3, 3)
+    move = np.zeros(6)
+    share = certainty * min(1.0, _TOGETHER / len(points))
+    for _ in range(_STEPS):
+        turned = Rotation.from_rotvec(move[:3]).apply(points - origin)
+        x, y, z = (turned + origin + move[3:]).T
+        error = places - np.stack([fx * x / z + cx, fy * y / z + cy], -1)
+        slope = np.zeros((len(points), 2, 3))
+        slope[:, 0, 0], slope[:, 0, 2] = fx / z, -fx * x / z**2
+        slope[:, 1, 1], slope[:, 1, 2] = fy / z, -fy * y / z**2
+        slope = np.concatenate([np.cross(turned[:, None], slope), slope], -1)
+        length = np.linalg.norm(error, axis=1)
+        weight = share / np.maximum(1.0, length / _OUTLIER)[:, None, None]
+        pull = np.einsum("nij,nik->njk", slope, weight)
+        matrix = np.einsum("njk,nkl->jl", pull, slope) + np.diag(_SIGMA**-2.0)
+        vector = np.einsum("njk,nk->j", pull, error) - move / _SIGMA**2
+        step = np.linalg.solve(matrix, vector)
+        turn = Rotation.from_rotvec(step[:3]) * Rotation.from_rotvec(move[:3])
+        move = np.concatenate([turn.as_rotvec(), move[3:] + step[3:]])
+    return move
+
+
+class _Easel:
+    """Draws the frames of a recording and compares them."""
+
+    def __init__(self, subject: Subject, person: Person, animator: Animator) -> None:
+        self._subject, self._generator = subject, person.generator
+        arrays, device = subject.arrays, person.z.device
+        self._drivers = Drivers.of(subject).to(device)
+        self._moving = Moving.of(person, animator, self._drivers.rest())
+        self._camera, self._neck = (
+            torch.from_numpy(arrays[name]).to(device) for name in ("camera", "neck")
+        )
+        self._plate = subject.plate().astype(np.float32)
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._flow.setFinestScale(0)
+
+    def move(self, frame: int) -> Float[np.ndarray, "6"]:
+        """Return how the head of a frame is to be moved; zeros where it is not seen."""
+        colour, alpha, depth = self._drawn(frame)
+        subject, size = self._subject, len(colour)
+        landmarks = subject.arrays["landmarks"][frame]
+        rigid = (rigid_area(landmarks, subject.matte(frame)) > 0) & (alpha > _SOLID)
+        rows, columns = np.mgrid[0:size:_GRID, 0:size:_GRID].reshape(2, -1)
+        inside = rigid[rows, columns]
+        rows, columns = rows[inside], columns[inside]
+        flow, certainty = self._followed(colour, subject.frame(frame), rows, columns)
+        sure = np.isfinite(flow).all(1)
+        if sure.sum() < _LEAST:
+            return np.zeros(6)
+        rows, columns = rows[sure], columns[sure]
+        places = np.stack([columns, rows], -1) + 0.5
+        label = subject.arrays["camera"][frame].astype(np.float64)
+        points, origin = _seen(places / size, depth[rows, columns], label)
+        label[16:22] *= size
+        ends = places + flow[sure]
+        return head_move(points, ends, certainty[sure], origin=origin, label=label)
+
+    @torch.inference_mode()
+    def _drawn(self, frame: int) -> tuple[Picture, np.ndarray, np.ndarray]:
+        """Return colour before the background, alpha, and distance along the ray."""
+        generator, one = self._generator, slice(frame, frame + 1)
+        driving = self._drivers.batch(torch.tensor([frame]))
+        w, planes = self._moving.planes(driving)
+        rendering = generator.render(
+            planes, self._camera[one], generator.sampling(), neck=self._neck[one]
+        )
+        with body_precision(w.device):
+            picture = generator.upsample(rendering, w)
+        shown = (
+            ((picture[0].float() + 1) / 2).clamp(0, 1).permute(1, 2, 0).cpu().numpy()
+        )
+        colour = 255 * shown[..., :3] + (1 - shown[..., 3:]) * self._plate
+        depth = rendering.depth[0, 0].float().cpu().numpy()
+        size = shown.shape[:2][::-1]
+        deep = cv2.resize(depth, size, interpolation=cv2.INTER_LINEAR)
+        return (colour + 0.5).clip(0, 255).astype(np.uint8), shown[..., 3], deep
+
+    def _followed(
+        self,
+        drawn: Picture,
+        recorded: Picture,
+        rows: Int[np.ndarray, " n"],
+        columns: Int[np.ndarray, " n"],
+    ) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n 2 2"]]:
+        """Return the flow of some pixels, NaN where it is lost, and its certainty."""
+        first, second = fine_detail(drawn), fine_detail(recorded)
+        empty = np.zeros((*first.shape, 2), np.float32)
+        there = self._flow.calc(first, second, empty.copy())[rows, columns]
+        returning = self._flow.calc(second, first, empty)
+        ends = (there + np.stack([columns, rows], -1)).astype(np.float32)
+        back = cv2.remap(
+            returning, ends[:, None, 0], ends[:, None, 1], cv2.INTER_LINEAR
+        )
+        lost = np.linalg.norm(there + back.reshape(there.shape), axis=1) > _ROUND_TRIP
+        lost |= np.linalg.norm(there, axis=1) > _FAR * len(drawn)
+        x, y = (
+            cv2.Sobel(first, cv2.CV_32F, *way, scale=1 / 8) for way in ((1, 0), (0, 1))
+        )
+        around = [
+            cv2.GaussianBlur(product, (0, 0), _REACH)[rows, columns]
+            for product in (x * x, x * y, x * y, y * y)
+        ]
+        detail = np.stack(around, -1).reshape(-1, 2, 2)
+        strength = np.trace(detail, axis1=1, axis2=2)
+        certainty = detail / (_DETAIL + strength)[:, None, None]
+        return np.where(lost[:, None], np.nan, there), certainty
+
+
+def _seen(
+    places: Float[np.ndarray, "n 2"],
+    depth: Float[np.ndarray, " n"],
+    label: Float[np.ndarray, "25"],
+) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "3"]]:
+    """Return points seen in a picture, and the head frame's origin, on camera axes."""
+    camera = torch.from_numpy(label)[None]
+    origins, directions = image_rays(camera, torch.from_numpy(places)[None])
+    turn = unpack_label(camera)[0][0, :3, :3].numpy()
+    points = (directions[0].numpy() * depth[:, None]) @ turn
+    return points, -origins[0, 0].numpy() @ turn
+
+
+def _far_apart(valid: Int[np.ndarray, " valid"]) -> Int[np.ndarray, " frames"]:
+    """Return at most so many frames, those that are far apart first."""
+    chosen = np.linspace(0, len(valid) - 1, min(_LIMIT, len(valid)))
+    frames, stride, order = valid[chosen.round().astype(int)], _COARSEST, []
+    order.append(frames[::stride])
+    while stride > 1:
+        order.append(frames[stride // 2 :: stride])
+        stride //= 2
+    return np.concatenate(order)
+
+
+def _between(
+    frames: Int[np.ndarray, " done"], found: Float[np.ndarray, "chosen 6"], count: int
+) -> Float[np.ndarray, "every 6"]:
+    """Return moves of all frames: between those looked at, linearly."""
+    if not len(frames):
+        return np.zeros((count, 6))
+    order = np.argsort(frames)
+    known, values = frames[order], found[: len(frames)][order]
+    return np.stack([np.interp(np.arange(count), known, v) for v in values.T], -1)
