@@ -232,7 +232,9 @@ class Avatar:
         for rows in torch.arange(len(cameras)).split(_BATCH):
             camera, neck = (x[rows].to(device) for x in (cameras, necks))
             w, planes = moving.planes(driving.rows(rows).to(device))
-            rendering = person.generator.render(planes, camera, samples, neck=neck)
+            rendering = person.generator.render(
+                planes, camera, samples, neck=neck, smooth=True
+            )
             with body_precision(device):
                 picture = person.generator.upsample(rendering, w)
             yield from _straight(picture.float())

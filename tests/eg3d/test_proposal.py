@@ -1,6 +1,7 @@
 """Few scouting rays find what many rays look at: against dense marching."""
 
 import torch
+from torch.nn import functional
 
 from talk3d.camera import camera_rays, orbit_label
 from talk3d.eg3d.depths import Rays, Sampling
@@ -53,6 +54,31 @@ def test_a_hollow_ball_with_a_thin_wall_has_no_seams():
     middle = depth < depth.min() + 0.1
     assert (found[1] - depth)[middle].abs().max() < 0.08
     assert found[2][middle].min() > 0.8
+
+
+def test_four_rays_smooth_outlines_and_leave_the_rest():
+    many = march_proposed(
+        _two_balls, _rays(96), _rays(24), Sampling(16, 12), rules=RULES
+    )
+    plain, smooth = (
+        march_proposed(
+            _two_balls, _rays(48), _rays(24), Sampling(16, 12), rules=RULES, closer=c
+        )
+        for c in (None, _rays(96))
+    )
+    for name in ("features", "alpha"):
+        whole = getattr(many, name).reshape(24 * 2, 2, 24 * 2, 2, -1)
+        wanted = whole.mean((1, 3)).flatten(0, 1)
+        errors = []
+        for found in (plain, smooth):
+            shown = getattr(found, name).reshape(48 * 48, -1)
+            errors.append((shown - wanted).abs().mean())
+        assert errors[1] < 0.3 * errors[0]
+    same = (smooth.alpha == plain.alpha)[0]
+    assert 0.5 < same.float().mean() < 1
+    ground = functional.max_pool2d(plain.alpha.view(1, 48, 48), 3, 1, 1) < 0.01
+    assert same[ground.flatten()].all()
+    assert torch.equal(smooth.depth, plain.depth)
 
 
 def test_gradients_reach_the_fine_samples_only():

@@ -295,6 +295,7 @@ class Generator(nn.Module):
         *,
         neck: Float[Tensor, "batch 4 4"] | None = None,
         size: int | None = None,
+        smooth: bool = False,
     ) -> Rendering:
         """Render the whole image of a camera.
 
@@ -304,6 +305,8 @@ class Generator(nn.Module):
             samples: where to evaluate the field.
             neck: motion of the head against the torso; none: at rest.
             size: pixels per side; none: the configuration's.
+            smooth: take more rays where pixels differ much from their neighbours, if
+                the configuration has a coarser image propose depths.
         """
         rules = self.config.volume
         size = self.config.neural_size if size is None else size
@@ -315,8 +318,13 @@ class Generator(nn.Module):
             )
         scouts = self._rays(*camera_rays(label, few)).items()
 
+        closer = self._rays(*camera_rays(label, 2 * size)).items() if smooth else None
+
         def marched(field: volume.Field, ray: Rays, item: int) -> volume.Marched:
-            return march_proposed(field, ray, scouts[item], samples, rules=rules)
+            more = None if closer is None else closer[item]
+            return march_proposed(
+                field, ray, scouts[item], samples, rules=rules, closer=more
+            )
 
         rays = self._rays(origins, directions)
         return _squared(self._by_item(planes, rays, neck, marched))

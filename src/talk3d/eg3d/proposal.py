@@ -3,6 +3,8 @@
 A coarse grid of rays evaluates the density in equal bins, without gradients. Each
 fine ray takes the bins its neighbours on the coarse grid found, and evaluates the
 field at a few depths in them. The cost of a fine ray is its fine samples alone.
+Where pixels differ much from their neighbours, four rays each can be taken instead of
+one (adaptive supersampling; Whitted 1980).
 
 Symbols: ``t`` distance along a ray, ``u`` the same from 0 (near) to 1 (far).
 """
@@ -10,7 +12,7 @@ Symbols: ``t`` distance along a ray, ``u`` the same from 0 (near) to 1 (far).
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
@@ -25,6 +27,8 @@ from talk3d.eg3d.volume import Field, Marched, VolumeConfig, cell_weights, march
 __all__ = ["march_proposed", "propose"]
 
 _BESIDE = 0.3
+_ROUGH = 0.6
+"""How much raw colour or opacity (-1 to 1) differ around pixels that take four rays."""
 
 
 def march_proposed(
@@ -34,6 +38,7 @@ def march_proposed(
     sampling: Sampling,
     *,
     rules: VolumeConfig,
+    closer: Rays | None = None,
 ) -> Marched:
     """Render a square image of rays with the depths that a coarser image proposes.
 
@@ -43,6 +48,8 @@ def march_proposed(
         scouts: the rays of the coarser image; its side divides the image's.
         sampling: bins of a scout and samples of a ray.
         rules: factor on densities and background.
+        closer: the rays of an image of twice the side, of one item, taken where pixels
+            differ much from their neighbours; none: outlines are stepped.
     """
     proposed = propose(field, scouts, sampling, rules=rules)
     sides = [math.isqrt(r.near.shape[1]) for r in (rays, scouts)]
@@ -50,16 +57,55 @@ def march_proposed(
     near = proposed.unflatten(1, (sides[1], sides[1]))
     near = near.repeat_interleave(factor, 1).repeat_interleave(factor, 2).flatten(1, 2)
     edges, inside = importance_edges(near, sampling)
-    length = (rays.far - rays.near)[..., None]
-    widest = 1.0 / sampling.coarse
-    width = (edges[..., 1:] - edges[..., :-1]).clamp(max=widest)
-    return march_given(
-        field,
-        rays,
-        rays.near[..., None] + length * inside,
-        length * width,
-        rules=rules,
+    width = (edges[..., 1:] - edges[..., :-1]).clamp(max=1.0 / sampling.coarse)
+    seen = _marched(field, rays, inside, width, rules)
+    if closer is None:
+        return seen
+    rough = _rough_pixels(seen)
+    four = Rays(
+        *(
+            _inside(part, sides[0], rough)
+            for part in (closer.origins, closer.directions, closer.near, closer.far)
+        )
     )
+    inside, width = (
+        part[:, rough].repeat_interleave(4, dim=1) for part in (inside, width)
+    )
+    found = _marched(field, four, inside, width, rules)
+    features, alpha = seen.features.clone(), seen.alpha.clone()
+    features[:, rough] = found.features.unflatten(1, (-1, 4)).mean(2)
+    alpha[:, rough] = found.alpha.unflatten(1, (-1, 4)).mean(2)
+    return seen._replace(features=features, alpha=alpha)
+
+
+def _marched(
+    field: Field,
+    rays: Rays,
+    inside: Float[Tensor, "batch rays samples"],
+    width: Float[Tensor, "batch rays samples"],
+    rules: VolumeConfig,
+) -> Marched:
+    """Render rays with samples given from 0 (near) to 1 (far)."""
+    length = (rays.far - rays.near)[..., None]
+    t = rays.near[..., None] + length * inside
+    return march_given(field, rays, t, length * width, rules=rules)
+
+
+def _rough_pixels(seen: Marched) -> Int[Tensor, " rough"]:
+    """Return which pixels of an image differ much from their neighbours."""
+    side = math.isqrt(seen.alpha.shape[1])
+    shown = torch.cat([seen.features[0, :, :3], 2 * seen.alpha[0, :, None] - 1], dim=1)
+    image = shown.T.unflatten(1, (side, side))
+    most, least = (functional.max_pool2d(x, 3, 1, 1) for x in (image, -image))
+    return ((most + least).amax(0).flatten() > _ROUGH).nonzero()[:, 0]
+
+
+def _inside(
+    values: Float[Tensor, "1 many *numbers"], side: int, pixels: Int[Tensor, " some"]
+) -> Float[Tensor, "1 few *numbers"]:
+    """Return the four values in each of some pixels, of an image of twice the side."""
+    blocks = values.unflatten(1, (side, 2, side, 2)).transpose(2, 3)
+    return blocks.flatten(3, 4).flatten(1, 2)[:, pixels].flatten(1, 2)
 
 
 @torch.no_grad()
