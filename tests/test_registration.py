@@ -192,9 +192,10 @@ def test_what_a_face_does_is_read_as_before(tmp_path):
 def test_frames_that_do_not_matter_follow_the_nearest(speaker, tmp_path, monkeypatch):
     asked = _fake(monkeypatch)
     subject = write_ball_subject(tmp_path / "subject", frames=30)
-    steps = _register(subject, speaker, tmp_path / "a.poses", frames=range(5, 20))
+    frames = range(5, 20, 2)
+    steps = _register(subject, speaker, tmp_path / "a.poses", frames=frames)
     *_, (_, _, found) = steps
-    assert sorted(asked) == list(range(5, 20))
+    assert sorted(asked) == list(frames)
     assert np.allclose(found[:, 0], np.arange(30).clip(5, 19))
 
 

@@ -28,7 +28,7 @@ _SECONDS = 8
 
 QUICK = CreateConfig(
     personalize=PersonalizeConfig(invert_steps=40, coarse_steps=100, tune_steps=300),
-    animator=AnimatorTrainConfig(steps=100),
+    animator=AnimatorTrainConfig(steps=100, register_every=8),
 )
 """Few steps: shows that everything works, not how good it gets."""
 

@@ -255,9 +255,9 @@ def train_subject(
     def registered(
         subject: Subject, animator: Animator, frames: range, state: Path
     ) -> Subject:
-        moves = np.zeros((subject.frames, 6))
+        moves, chosen = np.zeros((subject.frames, 6)), frames[:: config.register_every]
         steps = register(
-            subject, person, animator, frames=frames, state=state, minutes=registering
+            subject, person, animator, frames=chosen, state=state, minutes=registering
         )
         for done, length, found in steps:
             report("register", done / max(length, 1))

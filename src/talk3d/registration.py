@@ -84,7 +84,7 @@ def register(
         subject: the recording the person was fitted to.
         person: drawn on its device, where the animator is, too.
         animator: moves the person.
-        frames: those that matter; others are moved like the nearest.
+        frames: those that are looked at; others are moved like their neighbours.
         state: file of what is done; when it exists, the work goes on from it.
         minutes: time limit; none: all frames are looked at.
 
@@ -99,7 +99,7 @@ def register(
         "poses": tensors_sha256({"camera": camera}),
         "person": tensors_sha256(person_state(person)),
         "animator": tensors_sha256(animator.state_dict()),
-        "frames": [frames.start, frames.stop],
+        "frames": [frames.start, frames.stop, frames.step],
     }
     pace = Pace(len(order), None if minutes is None else 60 * minutes)
     found, done = np.zeros((len(order), 6)), 0

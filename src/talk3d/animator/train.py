@@ -71,6 +71,9 @@ class AnimatorTrainConfig:
     """Noise on tokens, against learning a short video by heart."""
     checkpoint_steps: int = 200
     """Steps between checkpoints."""
+    register_every: int = 1
+    """Poses of every so many frames are registered before and after; those between
+    follow."""
     seed: int = 0
     """Source of all chance."""
     half: bool = True
