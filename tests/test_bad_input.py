@@ -193,7 +193,7 @@ def test_a_cut_off_avatar_is_refused(capsys, tmp_path, speech, part):
 def test_an_avatar_of_somebody_else_is_neither_taken_nor_lost(
     capsys, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(pipeline, "_check_disk", lambda _: None)
+    monkeypatch.setattr(pipeline, "check_disk", lambda _: None)
     video, out = film(tmp_path / "a.mkv", wave=quiet()), tmp_path / "me.safetensors"
     checkpoint.save_model(out, {}, kind="avatar", config={}, parents={"generator": "0"})
     before = out.read_bytes()

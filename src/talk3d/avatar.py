@@ -190,8 +190,7 @@ class Avatar:
 
     def rest(self) -> DrivingBatch:
         """Return the mean of what drove the recording, as one frame."""
-        means = (signal.mean(0, keepdim=True) for signal in self.signals())
-        return DrivingBatch(torch.zeros(1, LIP_NUMBERS), *means)
+        return DrivingBatch.rest(*self.signals())
 
     def motion(self, count: int, *, seed: int) -> Motion:
         """Return which frames of the recording ``count`` spoken frames follow."""
@@ -228,15 +227,13 @@ class Avatar:
         """Yield frames for given drivers, camera labels and neck motions."""
         person, device = self.person, self.person.z.device
         moving = Moving.of(person, self.animator, self.rest())
-        samples = person.generator.sampling()
+        generator, samples = person.generator, person.generator.sampling()
         for rows in torch.arange(len(cameras)).split(_BATCH):
             camera, neck = (x[rows].to(device) for x in (cameras, necks))
             w, planes = moving.planes(driving.rows(rows).to(device))
-            rendering = person.generator.render(
-                planes, camera, samples, neck=neck, smooth=True
-            )
+            shown = generator.render(planes, camera, samples, neck=neck, smooth=True)
             with body_precision(device):
-                picture = person.generator.upsample(rendering, w)
+                picture = generator.upsample(shown, w)
             yield from _straight(picture.float())
 
 

@@ -4,15 +4,12 @@ Composes the verbs. Everything a run makes lies in its work folder, so the same
 command goes on where it stopped.
 """
 
-import json
 import logging
 import math
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,13 +22,19 @@ from talk3d.camera import orbit_label
 from talk3d.checkpoint import (
     check_apart,
     file_sha256,
-    read_header,
     write_atomically,
 )
 from talk3d.dataset import Subject
 from talk3d.device import best_device
 from talk3d.encoder.network import shipped_encoder
 from talk3d.interrupted import TRAINING_STATES
+from talk3d.ownership import (
+    check_disk,
+    check_fitted,
+    check_name,
+    check_own,
+    claim,
+)
 from talk3d.person import Person, load_person, save_person
 from talk3d.personalize import PersonalizeConfig, personalize
 from talk3d.preprocess.run import PreprocessConfig, preprocess
@@ -51,7 +54,6 @@ from talk3d.trust.pictures import is_preview, subject_stamp, write_picture
 __all__ = [
     "CreateConfig",
     "Report",
-    "check_name",
     "create",
     "personalize_subject",
     "preprocess_subject",
@@ -62,8 +64,6 @@ __all__ = [
 _LOG = logging.getLogger(__name__)
 _SAMPLE_RATE = 16_000
 _MARKED = Marks()
-_SUFFIX = ".safetensors"
-_DISK_BYTES = 2_000_000_000
 _PREVIEW_SECONDS = 120.0
 _FITTING_SHARE = 0.78
 """Of the time for both; without a limit fitting takes as much."""
@@ -130,10 +130,10 @@ def create(
     check_name(out, "avatar")
     check_apart(out, video, prior)
     work.mkdir(parents=True, exist_ok=True)
-    _check_disk(work)
-    _claim(work, video, prior, config)
+    check_disk(work)
+    claim(work, video, prior, asdict(config))
     subject, generator = work / "subject", work / "generator.safetensors"
-    _check_own(out, generator)
+    check_own(out, generator)
     if not (subject / "subject.json").is_file():
         preprocess(video, subject, config.preprocess, report)
     record_consent(subject, consent)
@@ -244,7 +244,7 @@ def train_subject(
     check_apart(out, generator, subject / "arrays.safetensors")
     opened = Subject.open(subject)
     person = load_person(generator, device or best_device())
-    _check_fitted(generator, opened)
+    check_fitted(generator, opened)
     consent = subject_consent(opened)
     state, first, last = (out.with_suffix(suffix) for suffix in TRAINING_STATES)
     learning, registering = config, None
@@ -299,22 +299,6 @@ def yaw_sheet(person: Person) -> UInt8[np.ndarray, "size width 3"]:
     return (255 * sheet + 0.5).to(torch.uint8).cpu().numpy()
 
 
-def check_name(out: Path, what: str) -> None:
-    """Refuse a name whose neighbours (state, preview, work) could be somebody's.
-
-    Raises:
-        ValueError: if it does not end in ``.safetensors``, or is of a folder.
-    """
-    if out.suffix == _SUFFIX and not out.is_dir():
-        return
-    given = "is a folder" if out.is_dir() else f"does not end in {_SUFFIX}"
-    message = (
-        f"the {what} cannot be written to {out}, which {given}: give the name of a file"
-        f" that ends in {_SUFFIX}, such as {what}{_SUFFIX}"
-    )
-    raise ValueError(message)
-
-
 class _Preview:
     """Writes a picture of the person every two minutes, over none but its own."""
 
@@ -331,84 +315,3 @@ class _Preview:
             _LOG.info("%s is not ours: there is no preview", self._path)
             return
         write_picture(self._path, yaw_sheet(person), self._stamp)
-
-
-def _check_disk(work: Path) -> None:
-    free = shutil.disk_usage(work).free
-    if free < _DISK_BYTES:
-        message = (
-            f"{work} has {free / 1e9:.1f} GB left and {_DISK_BYTES / 1e9:.0f} GB are"
-            " needed: free some space or give another --work folder"
-        )
-        raise OSError(message)
-
-
-def _check_own(out: Path, generator: Path) -> None:
-    """Refuse to take for this run's what was made from something else.
-
-    An avatar in the making is checked again, against its person, when it goes on.
-    """
-    state = out.with_suffix(".state")
-    if state.is_file() and not generator.is_file():
-        message = (
-            f"{state} is of an avatar in the making whose person ({generator}) is gone:"
-            " give another -o, or move it away"
-        )
-        raise ValueError(message)
-    if not out.is_file():
-        return
-    made_from = read_header(out)["parents"].get("generator")
-    if not generator.is_file() or made_from != file_sha256(generator):
-        message = (
-            f"{out} exists and does not come from the person of this run"
-            f" ({generator}): give another -o, or move it away"
-        )
-        raise ValueError(message)
-
-
-def _check_fitted(generator: Path, subject: Subject) -> None:
-    """Refuse a generator of another person: the avatar would get a wrong consent."""
-    if not subject.is_parent(read_header(generator)["parents"].get("subject")):
-        message = (
-            f"{generator} was fitted to another recording than {subject.path}: give the"
-            " subject it was made from, or personalize this one"
-        )
-        raise ValueError(message)
-
-
-def _claim(work: Path, video: Path, prior: Path, config: CreateConfig) -> None:
-    """Bind the work folder to this video, prior and configuration."""
-    for path, what in ((video, "video"), (prior, "prior")):
-        if path.is_dir():
-            message = f"{path} is a folder: give the path of a {what} file"
-            raise ValueError(message)
-        if not path.is_file():
-            message = f"no {what} at {path}: check the name"
-            raise FileNotFoundError(message)
-    mine = {
-        "video": file_sha256(video),
-        "prior": file_sha256(prior),
-        "config": _lasting(json.loads(json.dumps(asdict(config), default=str))),
-    }
-    note = work / "run.json"
-    if not note.is_file():
-        with write_atomically(note) as temporary:
-            temporary.write_text(json.dumps(mine, indent=1))
-        return
-    theirs = json.loads(note.read_text())
-    theirs["config"] = _lasting(theirs.get("config", {}))
-    differing = [name for name in mine if theirs.get(name) != mine[name]]
-    if differing:
-        message = (
-            f"the work folder {work} belongs to a run with another"
-            f" {' and '.join(differing)}: give another --work folder or remove it"
-        )
-        raise ValueError(message)
-
-
-def _lasting(config: dict[str, Any]) -> dict[str, Any]:
-    """Leave out where the face networks come from: it may change when a run goes on."""
-    reading = dict(config.get("preprocess", {}))
-    for name in ("offline", "models_dir"):
-        reading.pop(name, None)
-    return config | {"preprocess": reading}

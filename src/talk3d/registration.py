@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from scipy.spatial.transform import Rotation
 
-from talk3d.animator.model import Animator
+from talk3d.animator.model import Animator, DrivingBatch
 from talk3d.animator.moving import Moving
 from talk3d.animator.train import Drivers
 from talk3d.camera import image_rays, unpack_label
@@ -186,8 +186,9 @@ class _Easel:
     def __init__(self, subject: Subject, person: Person, animator: Animator) -> None:
         self._subject, self._generator = subject, person.generator
         arrays, device = subject.arrays, person.z.device
-        self._drivers = Drivers.of(subject).to(device)
-        self._moving = Moving.of(person, animator, self._drivers.rest())
+        self._drivers = told = Drivers.of(subject).to(device)
+        rest = DrivingBatch.rest(told.eye, told.rotation, told.landmark)
+        self._moving = Moving.of(person, animator, rest)
         self._camera, self._neck = (
             torch.from_numpy(arrays[name]).to(device) for name in ("camera", "neck")
         )

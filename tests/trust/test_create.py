@@ -9,7 +9,7 @@ from PIL import Image
 from tests.drawn import write_ball_subject
 from tests.trust.conftest import picture
 
-from talk3d import pipeline
+from talk3d import ownership, pipeline
 from talk3d.animator.train import AnimatorTrainConfig
 from talk3d.checkpoint import file_sha256, save_model
 from talk3d.cli.main import main
@@ -29,7 +29,7 @@ def _quiet(_stage, _part):
 @pytest.fixture
 def finished(tmp_path, monkeypatch):
     """Video, avatar, prior and work folder of a create that is done."""
-    monkeypatch.setattr(pipeline, "_DISK_BYTES", 0)
+    monkeypatch.setattr(ownership, "_DISK_BYTES", 0)
     work, avatar = tmp_path / "me.work", tmp_path / "me.safetensors"
     write_ball_subject(work / "subject", frames=3)
     generator = work / "generator.safetensors"
@@ -104,7 +104,7 @@ def test_a_folder_is_no_avatar(capsys, name):
 
 
 def test_a_folder_is_no_video(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "_DISK_BYTES", 0)
+    monkeypatch.setattr(ownership, "_DISK_BYTES", 0)
     out = str(tmp_path / "me.safetensors")
     assert main(["create", str(tmp_path), "-o", out, "--synthetic"]) == 2
     assert f"{tmp_path} is a folder: give the path of" in capsys.readouterr().err

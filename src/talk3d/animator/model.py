@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from talk3d.animator.tokens import TokenConfig, Tokenizer
 from talk3d.animator.unet import AudioUNet, Encoded, UNetConfig
+from talk3d.lips import LIP_NUMBERS
 
 __all__ = ["Animator", "AnimatorConfig", "DrivingBatch"]
 
@@ -58,6 +59,17 @@ class DrivingBatch:
     """Head yaw, pitch, roll in radians, relative to the video's mean."""
     landmark: Float[Tensor, "b 6"]
     """Where the head sits in the frame, around -1 to 1, relative to the mean."""
+
+    @classmethod
+    def rest(
+        cls,
+        eye: Float[Tensor, "frames 9"],
+        rotation: Float[Tensor, "frames 3"],
+        landmark: Float[Tensor, "frames 6"],
+    ) -> "DrivingBatch":
+        """Return the mean of what drives a recording, as one frame."""
+        means = (signal.mean(0, keepdim=True) for signal in (eye, rotation, landmark))
+        return cls(eye.new_zeros(1, LIP_NUMBERS), *means)
 
     def rows(self, index: Int[Tensor, " n"]) -> "DrivingBatch":
         """Return what drives some of the frames."""

@@ -114,12 +114,6 @@ class Drivers:
             self.landmark[frames],
         )
 
-    def rest(self) -> DrivingBatch:
-        """Return the mean of what drives the recording, as one frame."""
-        others = (self.eye, self.rotation, self.landmark)
-        means = (signal.mean(0, keepdim=True) for signal in others)
-        return DrivingBatch(torch.zeros_like(self.lips[:1]), *means)
-
 
 @dataclass
 class _Run:

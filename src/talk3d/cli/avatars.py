@@ -5,67 +5,28 @@ Nothing heavy is imported before a command runs, so help answers at once.
 
 import shlex
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from talk3d.cli.options import (
+    ALONE,
+    MARKED,
+    UNEDITED,
+    WHOLE,
+    Editing,
+    Marking,
+    Reading,
+    Showing,
+)
 from talk3d.cli.progress import Progress
 from talk3d.cli.running import ANYWHERE, UNHURRIED, Making, Running
 from talk3d.cli.trust import TRUST_COMMANDS, chosen_consent
 
-if TYPE_CHECKING:
-    from talk3d.preprocess.run import PreprocessConfig
-    from talk3d.trust.marking import Marks
-
-__all__ = ["COMMANDS", "Reading"]
+__all__ = ["COMMANDS"]
 
 Out = Annotated[Path, arg(aliases=["-o"])]
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How to read a video."""
-
-    start: Annotated[float, arg(name="from")] = 0.0
-    """Seconds into the video to begin at."""
-    end: Annotated[float | None, arg(name="to")] = None
-    """Seconds into the video to stop at."""
-    face: int = 0
-    """Which face to take if there are several, 0 the largest."""
-    offline: bool = False
-    """Never fetch the face networks."""
-    face_models: Path | None = None
-    """Folder with the face networks; the user's cache if not given."""
-    fix_sync: bool = False
-    """Shift the sound so that it fits the lips."""
-    silent: bool = False
-    """Take a video without a sound track, for its pictures alone."""
-
-
-_ALL = Reading()
-
-
-@dataclass(frozen=True)
-class Marking:
-    """What a video is made for, and how it is marked."""
-
-    purpose: str = "private"
-    """private, research, publication or commercial; the consent must cover it."""
-    label: bool = False
-    """Write AI GENERATED into the picture."""
-    unmarked: str | None = None
-    """Reason to leave out watermark and manifest; it is noted in the ledger."""
-
-    def marks(self) -> "Marks":
-        """Return the configuration."""
-        from talk3d.trust.marking import Marks
-
-        return Marks(self.purpose, self.label, self.unmarked)
-
-
-_MARKED = Marking()
 
 
 def create(
@@ -75,7 +36,7 @@ def create(
     work: Path | None = None,
     consent: Path | None = None,
     synthetic: bool = False,
-    reading: Reading = _ALL,
+    reading: Reading = WHOLE,
     making: Making = UNHURRIED,
 ) -> None:
     """Make a talking avatar from a video of one person.
@@ -90,7 +51,8 @@ def create(
         reading: how to read the video.
         making: where the avatar is made, and how long that may take.
     """
-    from talk3d.pipeline import CreateConfig, check_name
+    from talk3d.ownership import check_name
+    from talk3d.pipeline import CreateConfig
     from talk3d.pipeline import create as run
 
     check_name(out, "avatar")
@@ -103,7 +65,7 @@ def create(
             out,
             prior or _shipped_prior(),
             folder,
-            CreateConfig(_preprocess_config(reading), max_minutes=making.max_minutes),
+            CreateConfig(reading.config(), max_minutes=making.max_minutes),
             progress.report,
             consent=agreed,
             device=device,
@@ -111,44 +73,14 @@ def create(
     print(f"wrote {out}")
 
 
-@dataclass(frozen=True)
-class Showing:
-    """What is seen around the head, and from where."""
-
-    view: str = "recorded"
-    """recorded, front, orbit, or degrees as YAW,PITCH."""
-    background: str = "keep"
-    """keep, a colour, or a picture file."""
-    alpha: bool = False
-    """Leave the background out and write a MOV with transparency."""
-    into: Path | None = None
-    """The video the avatar was made from: its whole frame is shown."""
-
-
-_ALONE = Showing()
-
-
-@dataclass(frozen=True)
-class Editing:
-    """What is changed of the person, by what the prior knows of faces."""
-
-    smile: float = 0.0
-    """-1 to 1: how much more the person smiles."""
-    years: float = 0.0
-    """-40 to 40: how much older the person is."""
-
-
-_UNEDITED = Editing()
-
-
 def speak(
     avatar: Positional[Path],
     speech: Positional[Path],
     out: Out,
     seed: int = 0,
-    showing: Showing = _ALONE,
-    editing: Editing = _UNEDITED,
-    marking: Marking = _MARKED,
+    showing: Showing = ALONE,
+    editing: Editing = UNEDITED,
+    marking: Marking = MARKED,
     running: Running = ANYWHERE,
 ) -> None:
     """Make an avatar speak a sound file.
@@ -212,7 +144,7 @@ def preprocess(
     out: Out,
     consent: Path | None = None,
     synthetic: bool = False,
-    reading: Reading = _ALL,
+    reading: Reading = WHOLE,
 ) -> None:
     """Turn a video into a subject folder: crop, camera, matte, capture report.
 
@@ -226,7 +158,7 @@ def preprocess(
     from talk3d.pipeline import preprocess_subject as run
 
     agreed = chosen_consent(consent, synthetic=synthetic, name=video.stem)
-    config = _preprocess_config(reading)
+    config = reading.config()
     with Progress("interrupted; the same command goes on") as progress:
         run(video, out, config, progress.report, consent=agreed)
     print(f"wrote {out}")
@@ -292,7 +224,7 @@ def replay(
     avatar: Positional[Path],
     subject: Positional[Path],
     out: Out,
-    marking: Marking = _MARKED,
+    marking: Marking = MARKED,
     running: Running = ANYWHERE,
 ) -> None:
     """Show the test part of a subject as its avatar does, self-driven.
@@ -371,20 +303,6 @@ def doctor() -> None:
 
     for line in examine():
         print(line)
-
-
-def _preprocess_config(reading: Reading) -> "PreprocessConfig":
-    from talk3d.preprocess.run import PreprocessConfig
-
-    return PreprocessConfig(
-        start=reading.start,
-        end=reading.end,
-        face=reading.face,
-        offline=reading.offline,
-        models_dir=reading.face_models,
-        fix_sync=reading.fix_sync,
-        silent=reading.silent,
-    )
 
 
 def _shipped_prior() -> Path:

@@ -125,7 +125,7 @@ def speech_train(
         seed: source of all chance.
     """
     from talk3d.interrupted import StateFile
-    from talk3d.pipeline import check_name
+    from talk3d.ownership import check_name
     from talk3d.speech.train import (
         HearingTrainConfig,
         SpeechCorpus,
@@ -160,7 +160,7 @@ def speech_judge(
     """
     from talk3d.interrupted import StateFile
     from talk3d.judge.train import JudgeTrainConfig, save_judge, train_judge
-    from talk3d.pipeline import check_name
+    from talk3d.ownership import check_name
     from talk3d.speech.train import SpeechCorpus
 
     check_name(out, "judge")
@@ -302,7 +302,7 @@ def prior_encoder(
     from talk3d.encoder.network import EncoderConfig, save_encoder
     from talk3d.encoder.train import EncoderTrainConfig, train_encoder
     from talk3d.interrupted import StateFile
-    from talk3d.pipeline import check_name
+    from talk3d.ownership import check_name
 
     check_name(out, "encoder")
     pictures, weights = Corpus.open(corpus), load_weights(run)

@@ -313,18 +313,15 @@ class Generator(nn.Module):
         origins, directions = camera_rays(label, size)
         few = (rules.proposal_size or 0) * size // self.config.neural_size
         if few == 0 or size <= few or size % few:
-            return _squared(
-                self.render_rays(planes, origins, directions, samples, neck=neck)
-            )
+            rendered = self.render_rays(planes, origins, directions, samples, neck=neck)
+            return _squared(rendered)
         scouts = self._rays(*camera_rays(label, few)).items()
-
-        closer = self._rays(*camera_rays(label, 2 * size)).items() if smooth else None
+        closer = self._rays(*camera_rays(label, 2 * size)).items() if smooth else []
 
         def marched(field: volume.Field, ray: Rays, item: int) -> volume.Marched:
-            more = None if closer is None else closer[item]
-            return march_proposed(
-                field, ray, scouts[item], samples, rules=rules, closer=more
-            )
+            given = field, ray, scouts[item], samples
+            many = closer[item] if smooth else None
+            return march_proposed(*given, rules=rules, closer=many)
 
         rays = self._rays(origins, directions)
         return _squared(self._by_item(planes, rays, neck, marched))

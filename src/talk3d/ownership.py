@@ -1,0 +1,119 @@
+"""What a run may write and go on with: names, disk, work folders, avatars, persons.
+
+Nobody's files are overwritten, and nobody goes on as somebody else.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from talk3d.checkpoint import file_sha256, read_header, write_atomically
+from talk3d.dataset import Subject
+
+__all__ = ["check_disk", "check_fitted", "check_name", "check_own", "claim"]
+
+_SUFFIX = ".safetensors"
+_DISK_BYTES = 2_000_000_000
+
+
+def check_name(out: Path, what: str) -> None:
+    """Refuse a name whose neighbours (state, preview, work) could be somebody's.
+
+    Raises:
+        ValueError: if it does not end in ``.safetensors``, or is of a folder.
+    """
+    if out.suffix == _SUFFIX and not out.is_dir():
+        return
+    given = "is a folder" if out.is_dir() else f"does not end in {_SUFFIX}"
+    message = (
+        f"the {what} cannot be written to {out}, which {given}: give the name of a file"
+        f" that ends in {_SUFFIX}, such as {what}{_SUFFIX}"
+    )
+    raise ValueError(message)
+
+
+def check_disk(work: Path) -> None:
+    """Refuse to begin where too little disk space is left.
+
+    Raises:
+        OSError: if it is too little.
+    """
+    free = shutil.disk_usage(work).free
+    if free < _DISK_BYTES:
+        message = (
+            f"{work} has {free / 1e9:.1f} GB left and {_DISK_BYTES / 1e9:.0f} GB are"
+            " needed: free some space or give another --work folder"
+        )
+        raise OSError(message)
+
+
+def check_own(out: Path, generator: Path) -> None:
+    """Refuse to take for this run's what was made from something else.
+
+    An avatar in the making is checked again, against its person, when it goes on.
+    """
+    state = out.with_suffix(".state")
+    if state.is_file() and not generator.is_file():
+        message = (
+            f"{state} is of an avatar in the making whose person ({generator}) is gone:"
+            " give another -o, or move it away"
+        )
+        raise ValueError(message)
+    if not out.is_file():
+        return
+    made_from = read_header(out)["parents"].get("generator")
+    if not generator.is_file() or made_from != file_sha256(generator):
+        message = (
+            f"{out} exists and does not come from the person of this run"
+            f" ({generator}): give another -o, or move it away"
+        )
+        raise ValueError(message)
+
+
+def check_fitted(generator: Path, subject: Subject) -> None:
+    """Refuse a generator of another person: the avatar would get a wrong consent."""
+    if not subject.is_parent(read_header(generator)["parents"].get("subject")):
+        message = (
+            f"{generator} was fitted to another recording than {subject.path}: give the"
+            " subject it was made from, or personalize this one"
+        )
+        raise ValueError(message)
+
+
+def claim(work: Path, video: Path, prior: Path, config: dict[str, Any]) -> None:
+    """Bind the work folder to this video, prior and configuration."""
+    for path, what in ((video, "video"), (prior, "prior")):
+        if path.is_dir():
+            message = f"{path} is a folder: give the path of a {what} file"
+            raise ValueError(message)
+        if not path.is_file():
+            message = f"no {what} at {path}: check the name"
+            raise FileNotFoundError(message)
+    mine = {
+        "video": file_sha256(video),
+        "prior": file_sha256(prior),
+        "config": _lasting(json.loads(json.dumps(config, default=str))),
+    }
+    note = work / "run.json"
+    if not note.is_file():
+        with write_atomically(note) as temporary:
+            temporary.write_text(json.dumps(mine, indent=1))
+        return
+    theirs = json.loads(note.read_text())
+    theirs["config"] = _lasting(theirs.get("config", {}))
+    differing = [name for name in mine if theirs.get(name) != mine[name]]
+    if differing:
+        message = (
+            f"the work folder {work} belongs to a run with another"
+            f" {' and '.join(differing)}: give another --work folder or remove it"
+        )
+        raise ValueError(message)
+
+
+def _lasting(config: dict[str, Any]) -> dict[str, Any]:
+    """Leave out where the face networks come from: it may change when a run goes on."""
+    reading = dict(config.get("preprocess", {}))
+    for name in ("offline", "models_dir"):
+        reading.pop(name, None)
+    return config | {"preprocess": reading}
