@@ -81,6 +81,16 @@ def test_four_rays_smooth_outlines_and_leave_the_rest():
     assert torch.equal(smooth.depth, plain.depth)
 
 
+def test_where_nothing_is_seen_one_ray_is_enough():
+    def nothing(points):
+        return torch.full_like(points[..., 0], -400.0), torch.zeros_like(points)
+
+    found = march_proposed(
+        nothing, _rays(16), _rays(8), Sampling(8, 4), rules=RULES, closer=_rays(32)
+    )
+    assert found.alpha.max() == 0
+
+
 def test_gradients_reach_the_fine_samples_only():
     asked = []
 

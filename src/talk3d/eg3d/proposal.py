@@ -59,9 +59,8 @@ def march_proposed(
     edges, inside = importance_edges(near, sampling)
     width = (edges[..., 1:] - edges[..., :-1]).clamp(max=1.0 / sampling.coarse)
     seen = _marched(field, rays, inside, width, rules)
-    if closer is None:
+    if closer is None or not len(rough := _rough_pixels(seen)):
         return seen
-    rough = _rough_pixels(seen)
     four = Rays(
         *(
             _inside(part, sides[0], rough)
