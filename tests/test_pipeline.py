@@ -25,11 +25,12 @@ def fitted(tmp_path, monkeypatch):
     monkeypatch.setattr(registration, "_CHECKPOINT", 5)
     monkeypatch.setattr(guard, "_YAWS", (-150, 80))
 
-    def move(easel, frame):
+    def moves(easel, frame):
         shift = float(easel._camera[frame, 3]) / 100
-        return np.array([0, 0, 0, shift, 1e-4 * frame, 0])
+        head = np.array([0, 0, 0, shift, 1e-4 * frame, 0])
+        return np.stack([head, -head])
 
-    monkeypatch.setattr(registration._Easel, "move", move)
+    monkeypatch.setattr(registration._Easel, "moves", moves)
     prior, person = tmp_path / "prior.safetensors", tmp_path / "person.safetensors"
     with torch.random.fork_rng():
         torch.manual_seed(0)

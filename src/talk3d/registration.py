@@ -1,15 +1,15 @@
 """Registration: a recording's poses made to agree with the person drawn from it.
 
 Comes in: a subject, its personalised generator and an animator. Goes out: by how much
-every frame's head is to be moved so that the drawn and the recorded head coincide, and
-the subject with cameras and necks moved so.
+every frame's head and torso are to be moved so that what is drawn and what was recorded
+coincide, and the subject with cameras and necks moved so.
 
 Poses that are found before there is a person are a pixel and more off where a head
 turns quickly, and what is learned from them is blurred by as much. A drawing of the
 same moment has the same face in the same light and a depth in every pixel: optical flow
 leads from it to the frame, and one rigid motion of the head explains the flow where
-skin and hair are rigid (Gauss-Newton, robust weights, held at no motion by a prior).
-The torso stays where it was.
+skin and hair are rigid, another one of the torso where nothing moves with the head
+(Gauss-Newton, robust weights, held at no motion by a prior).
 
 A *move* is six numbers: a turn (rotation vector, radians) about the head frame's origin
 and a shift (world units), both along the camera's axes.
@@ -22,7 +22,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from scipy.spatial.transform import Rotation
 
 from talk3d.animator.model import Animator, DrivingBatch
@@ -32,12 +32,13 @@ from talk3d.camera import image_rays, unpack_label
 from talk3d.checkpoint import tensors_sha256
 from talk3d.dataset import TRACKED, Subject, tracked_camera
 from talk3d.interrupted import StateFile
+from talk3d.neck import head_share, rest_points
 from talk3d.pace import Pace
 from talk3d.person import Person, person_state
 from talk3d.precision import body_precision
 from talk3d.rigid import fine_detail, rigid_area
 
-__all__ = ["head_move", "moved", "register"]
+__all__ = ["moved", "register", "rigid_move"]
 
 _LIMIT = 2000
 """Frames that are looked at; those between them are moved like their neighbours."""
@@ -52,7 +53,8 @@ _REACH = 3.0
 """Flow is as certain as the detail within so many pixels."""
 _DETAIL = 25.0
 """Squared slope (grey values per pixel) of clearly seen detail."""
-_SOLID = 0.95
+_SOLID, _PERSON = 0.95, 200
+"""Least alpha of what is drawn, and matte of what was recorded."""
 _LEAST = 60
 _TOGETHER = 200.0
 """Neighbouring pixels err alike: more than so many count no more."""
@@ -62,7 +64,12 @@ _OUTLIER = 0.7
 """Errors (pixels) above this count by their size only (Huber 1964)."""
 _STEPS = 6
 
-Moves = Float[np.ndarray, "frames 6"]
+_RESTING = 0.01
+"""Share of the head's motion that a torso's points have at most."""
+
+Move = Float[np.ndarray, "6"]
+Moves = Float[np.ndarray, "frames 2 6"]
+"""Of the head and of the torso."""
 Picture = UInt8[np.ndarray, "size size 3"]
 
 
@@ -102,7 +109,7 @@ def register(
         "frames": [frames.start, frames.stop, frames.step],
     }
     pace = Pace(len(order), None if minutes is None else 60 * minutes)
-    found, done = np.zeros((len(order), 6)), 0
+    found, done = np.zeros((len(order), 2, 6)), 0
     saved = file.read(about)
     if saved is not None:
         found, done = saved["moves"].numpy(), saved["done"]
@@ -115,7 +122,7 @@ def register(
 
     yield done, pace.length(done), _between(order[:done], found, subject.frames)
     while pace.part(done) < 1:
-        found[done] = easel.move(int(order[done]))
+        found[done] = easel.moves(int(order[done]))
         done += 1
         if done % _CHECKPOINT == 0:
             keep()
@@ -124,35 +131,43 @@ def register(
 
 
 def moved(subject: Subject, moves: Moves) -> Subject:
-    """Return the subject with the heads moved; the torsos stay where they were."""
+    """Return the subject with heads and torsos moved."""
     labels = subject.arrays["camera"].astype(np.float64)
-    pose, neck = labels[:, :16].reshape(-1, 4, 4), subject.arrays["neck"]
-    origin = np.linalg.inv(pose)[:, :3, 3]
-    turn = Rotation.from_rotvec(moves[:, :3]).as_matrix()
-    motion = np.tile(np.eye(4), (len(pose), 1, 1))
-    motion[:, :3, :3] = turn
-    motion[:, :3, 3] = origin + moves[:, 3:] - np.einsum("fij,fj->fi", turn, origin)
-    labels[:, :16] = (pose @ np.linalg.inv(motion)).reshape(-1, 16)
+    pose, neck = labels[:, :16].reshape(-1, 4, 4).copy(), subject.arrays["neck"]
+    seen = np.linalg.inv(pose)
+    head, torso = (_motions(moves[:, k], seen[:, :3, 3]) for k in range(2))
+    labels[:, :16] = (pose @ np.linalg.inv(head)).reshape(-1, 16)
     arrays = {
         TRACKED: tracked_camera(subject.arrays),
         "camera": labels.astype(np.float32),
-        "neck": (neck @ pose @ motion @ np.linalg.inv(pose)).astype(np.float32),
+        "neck": (neck @ pose @ np.linalg.inv(torso) @ head @ seen).astype(np.float32),
     }
     return replace(subject, arrays=subject.arrays | arrays)
 
 
-def head_move(
+def _motions(
+    moves: Float[np.ndarray, "frames 6"], origin: Float[np.ndarray, "frames 3"]
+) -> Float[np.ndarray, "frames 4 4"]:
+    """Return moves about an origin as matrices."""
+    turn = Rotation.from_rotvec(moves[:, :3]).as_matrix()
+    motion = np.tile(np.eye(4), (len(moves), 1, 1))
+    motion[:, :3, :3] = turn
+    motion[:, :3, 3] = origin + moves[:, 3:] - np.einsum("fij,fj->fi", turn, origin)
+    return motion
+
+
+def rigid_move(
     points: Float[np.ndarray, "n 3"],
     places: Float[np.ndarray, "n 2"],
     certainty: Float[np.ndarray, "n 2 2"],
     *,
     origin: Float[np.ndarray, "3"],
     label: Float[np.ndarray, "25"],
-) -> Float[np.ndarray, "6"]:
-    """Return the move of a head that takes points to where they are seen.
+) -> Move:
+    """Return the move that takes points of a body to where they are seen.
 
     Args:
-        points: of the head, camera axes, world units.
+        points: of the body, camera axes, world units.
         places: where they are seen after the move, (column, row) in pixels.
         certainty: of each place, inverse square pixels, at most about one.
         origin: of the head frame, camera axes.
@@ -196,26 +211,45 @@ class _Easel:
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._flow.setFinestScale(0)
 
-    def move(self, frame: int) -> Float[np.ndarray, "6"]:
-        """Return how the head of a frame is to be moved; zeros where it is not seen."""
+    def moves(self, frame: int) -> Float[np.ndarray, "2 6"]:
+        """Return how head and torso are to be moved; zeros where they are not seen."""
         colour, alpha, depth = self._drawn(frame)
         subject, size = self._subject, len(colour)
-        landmarks = subject.arrays["landmarks"][frame]
-        rigid = (rigid_area(landmarks, subject.matte(frame)) > 0) & (alpha > _SOLID)
+        matte = subject.matte(frame)
         rows, columns = np.mgrid[0:size:_GRID, 0:size:_GRID].reshape(2, -1)
-        inside = rigid[rows, columns]
-        rows, columns = rows[inside], columns[inside]
+        solid = alpha[rows, columns] > _SOLID
+        rows, columns = rows[solid], columns[solid]
         flow, certainty = self._followed(colour, subject.frame(frame), rows, columns)
         sure = np.isfinite(flow).all(1)
-        if sure.sum() < _LEAST:
-            return np.zeros(6)
-        rows, columns = rows[sure], columns[sure]
+        rows, columns, flow, certainty = (
+            x[sure] for x in (rows, columns, flow, certainty)
+        )
         places = np.stack([columns, rows], -1) + 0.5
         label = subject.arrays["camera"][frame].astype(np.float64)
         points, origin = _seen(places / size, depth[rows, columns], label)
+        head = rigid_area(subject.arrays["landmarks"][frame], matte) > 0
+        torso = self._resting(points, frame) & (matte[rows, columns] > _PERSON)
         label[16:22] *= size
-        ends = places + flow[sure]
-        return head_move(points, ends, certainty[sure], origin=origin, label=label)
+        found = np.zeros((2, 6))
+        for k, part in enumerate((head[rows, columns], torso)):
+            if part.sum() >= _LEAST:
+                found[k] = rigid_move(
+                    points[part],
+                    (places + flow)[part],
+                    certainty[part],
+                    origin=origin,
+                    label=label,
+                )
+        return found
+
+    def _resting(
+        self, points: Float[np.ndarray, "n 3"], frame: int
+    ) -> Bool[np.ndarray, " n"]:
+        """Return which points, on camera axes, do not move with the head."""
+        pose = self._subject.arrays["camera"][frame, :16].reshape(4, 4)
+        placed = torch.from_numpy(points @ pose[:3, :3].T + pose[:3, 3]).float()
+        rest = rest_points(placed[None], self._neck[frame : frame + 1].cpu())
+        return (head_share(rest)[0] < _RESTING).numpy()
 
     @torch.inference_mode()
     def _drawn(self, frame: int) -> tuple[Picture, np.ndarray, np.ndarray]:
@@ -293,11 +327,13 @@ def _far_apart(valid: Int[np.ndarray, " valid"]) -> Int[np.ndarray, " frames"]:
 
 
 def _between(
-    frames: Int[np.ndarray, " done"], found: Float[np.ndarray, "chosen 6"], count: int
-) -> Float[np.ndarray, "every 6"]:
+    frames: Int[np.ndarray, " done"], found: Float[np.ndarray, "chosen 2 6"], count: int
+) -> Moves:
     """Return moves of all frames: between those looked at, linearly."""
     if not len(frames):
-        return np.zeros((count, 6))
+        return np.zeros((count, 2, 6))
     order = np.argsort(frames)
     known, values = frames[order], found[: len(frames)][order]
-    return np.stack([np.interp(np.arange(count), known, v) for v in values.T], -1)
+    flat = values.reshape(len(known), -1).T
+    every = np.stack([np.interp(np.arange(count), known, v) for v in flat], -1)
+    return every.reshape(count, 2, 6)
