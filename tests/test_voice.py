@@ -136,6 +136,17 @@ def test_a_few_grimaces_do_not_bend_the_rest(fitted):
     assert errors[1] < 1.5 * errors[0]
 
 
+def test_lips_that_smiled_for_a_while_rest_as_they_mostly_were():
+    wave, times, _ = _talk(0)
+    chance = np.random.default_rng(5)
+    lips = chance.normal(0, 1, (len(times), 3))
+    lips[: 2 * len(lips) // 5] += 8
+    voice, _ = fit_voice(wave, times, lips)
+    found = voice.lips(wave, times).numpy().mean(0)
+    assert np.median(lips, axis=0).min() > 0.7
+    assert np.abs(found).max() < 0.4
+
+
 def test_a_voice_survives_its_state(fitted):
     wave, times, _, voice, _ = fitted
     again = Voice(**voice.state())
