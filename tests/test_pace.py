@@ -2,7 +2,17 @@
 
 import time
 
+import pytest
+
 from talk3d.pace import Pace, paces
+
+
+@pytest.fixture
+def now(monkeypatch):
+    """The clock's seconds, in a list of one."""
+    seconds = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: seconds[0])
+    return seconds
 
 
 def test_without_a_limit_only_steps_count():
@@ -14,9 +24,7 @@ def test_a_stage_without_steps_is_done():
     assert Pace(0).part(0) == 1
 
 
-def test_time_ends_a_stage_early(monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+def test_time_ends_a_stage_early(now):
     pace = Pace(1000, seconds=60.0)
     assert pace.part(0) == 0
     now[0] += 30
@@ -26,9 +34,7 @@ def test_time_ends_a_stage_early(monkeypatch):
     assert pace.part(901) == 1
 
 
-def test_the_length_is_what_the_clock_lets_it_be(monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+def test_the_length_is_what_the_clock_lets_it_be(now):
     pace = Pace(1000, seconds=60.0)
     assert pace.length(0) == 1000
     now[0] += 30
@@ -39,9 +45,7 @@ def test_the_length_is_what_the_clock_lets_it_be(monkeypatch):
     assert [Pace(7).length(k) for k in range(9)] == [7] * 8 + [8]
 
 
-def test_time_before_an_interruption_counts(monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+def test_time_before_an_interruption_counts(now):
     first = Pace(1000, seconds=60.0)
     first.part(0)
     now[0] += 45
