@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from talk3d import checkpoint
+from talk3d import checkpoint, speaking
 from talk3d.cli import main as main_module
 from talk3d.cli.avatars import COMMANDS
 from talk3d.cli.main import main
 from talk3d.cli.workshop import GROUPS
+from talk3d.demo import shipped
+from talk3d.edits import Edit
+from talk3d.speaking import SpeakConfig
+from talk3d.trust.marking import Marks
 
 
 def _run(*words):
@@ -155,3 +159,15 @@ def test_commands_in_the_readme_exist():
     used = [line.split()[1] for line in lines if line.startswith("talk3d ")]
     assert used
     assert set(used) <= known
+
+
+def test_options_of_speak_arrive(tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr(speaking, "speak", lambda *args, **_: given.append(args[:4]))
+    avatar, out = shipped("speaker.safetensors"), tmp_path / "x.mp4"
+    options = "--smile 0.5 --years -10 --articulation 1.4 --view 30,0 --seed 3 --label"
+    _run("speak", avatar, "a.wav", "-o", out, *options.split())
+    config = SpeakConfig(
+        view="30,0", seed=3, edit=Edit(0.5, -10.0, 1.4), marks=Marks(label=True)
+    )
+    assert given == [(avatar, Path("a.wav"), out, config)]

@@ -51,6 +51,7 @@ def test_a_smile_is_added_to_what_every_face_does(person):
 def test_statements_tell_of_edits():
     assert NOTHING_EDITED.told() == {}
     assert Edit(smile=0.5, years=-10.0).told() == {"edit": "smile +0.5, years -10"}
+    assert Edit(articulation=0.0).told() == {"edit": "articulation 0"}
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,7 @@ def test_statements_tell_of_edits():
     [
         ({"smile": 1.5}, "smile is 1.5: give a number from -1 to 1"),
         ({"years": 90.0}, "years is 90: give a number from -40 to 40"),
+        ({"articulation": -0.5}, "articulation is -0.5: give a number from 0 to 2"),
         ({"years": float("nan")}, "years is nan: give a number from -40 to 40"),
     ],
 )

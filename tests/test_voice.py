@@ -147,6 +147,15 @@ def test_lips_that_smiled_for_a_while_rest_as_they_mostly_were():
     assert np.abs(found).max() < 0.4
 
 
+def test_articulation_moves_the_lips_more_about_the_same_rest(fitted):
+    wave, times, _, voice, _ = fitted
+    told, more, none = (
+        voice.articulated(gain).lips(wave, times) for gain in (1.0, 1.5, 0.0)
+    )
+    torch.testing.assert_close(none, voice.bias.expand_as(none))
+    torch.testing.assert_close(more - none, 1.5 * (told - none))
+
+
 def test_a_voice_survives_its_state(fitted):
     wave, times, _, voice, _ = fitted
     again = Voice(**voice.state())

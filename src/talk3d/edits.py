@@ -1,4 +1,4 @@
-"""Edits: a person smiling, older or younger, by what the prior knows of faces.
+"""Edits: a person smiling, older, younger, or moving the lips more or less.
 
 A personalised generator keeps the prior's code and conditions. A smile is an expression
 that is added to that of every frame. Age is a direction of the codes: the prior's
@@ -7,7 +7,7 @@ traits``), so the mean change of a code with a person's years is known from the 
 of the codes. What the planes' detail shows stays as it was recorded.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -24,7 +24,7 @@ _YEARS = 17.9
 """Deviation of the age of the people whom priors learn from, years."""
 _SMILE = {"mouthSmile_L": 1.0, "mouthSmile_R": 1.0, "cheekSquint_L": 0.5}
 _SMILE |= {"cheekSquint_R": 0.5}
-_MOST_YEARS = 40.0
+_RANGES = {"smile": (-1.0, 1.0), "years": (-40.0, 40.0), "articulation": (0.0, 2.0)}
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Edit:
     """-1 (corners of the mouth down) to 1 (a broad smile), added to every frame."""
     years: float = 0.0
     """-40 to 40: older, or younger."""
+    articulation: float = 1.0
+    """0 to 2: how far the lips move from where they rest, times what is told."""
 
     def __post_init__(self) -> None:
         """Refuse what no face does.
@@ -42,22 +44,24 @@ class Edit:
         Raises:
             ValueError: if a number is out of range.
         """
-        for name, most in (("smile", 1.0), ("years", _MOST_YEARS)):
+        for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
-            if not -most <= value <= most:
+            if not least <= value <= most:
                 message = (
-                    f"{name} is {value:g}: give a number from {-most:g} to {most:g}"
+                    f"{name} is {value:g}: give a number from {least:g} to {most:g}"
                 )
                 raise ValueError(message)
 
     def told(self) -> dict[str, str]:
         """Return what a statement says of the edit: nothing where there is none."""
-        changes = {"smile": f"{self.smile:+g}", "years": f"{self.years:+g}"}
-        known = [f"{k} {v}" for k, v in changes.items() if getattr(self, k)]
+        forms = {"smile": "+g", "years": "+g", "articulation": "g"}
+        changed = {k: v for k, v in asdict(self).items() if v != _UNCHANGED[k]}
+        known = [f"{name} {value:{forms[name]}}" for name, value in changed.items()]
         return {"edit": ", ".join(known)} if known else {}
 
 
 NOTHING_EDITED = Edit()
+_UNCHANGED = asdict(NOTHING_EDITED)
 
 
 @torch.no_grad()

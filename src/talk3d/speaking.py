@@ -115,7 +115,9 @@ def speak(
     about |= config.edit.told()
     loaded = load_avatar(avatar, device or best_device())
     if config.edit != NOTHING_EDITED:
-        loaded = replace(loaded, person=edited(loaded.person, config.edit))
+        voice = loaded.voice.articulated(config.edit.articulation)
+        person = edited(loaded.person, config.edit)
+        loaded = replace(loaded, person=person, voice=voice)
     view = View.parse(config.view)
     backdrop = background(config.background, loaded)
     count = max(1, math.ceil(len(wave) / _SAMPLE_RATE * loaded.fps))

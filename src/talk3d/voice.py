@@ -124,6 +124,10 @@ class Voice:
         """Return the voice for sound that is to be in time with the lips."""
         return replace(self, delay=torch.zeros_like(self.delay))
 
+    def articulated(self, gain: float) -> "Voice":
+        """Return the voice whose lips move so many times as far from their rest."""
+        return replace(self, weight=gain * self.weight)
+
     def state(self) -> dict[str, Tensor]:
         """Return all numbers by name."""
         names = ("mean", "spread", "weight", "bias", "delay")

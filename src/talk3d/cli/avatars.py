@@ -95,7 +95,6 @@ def speak(
         marking: what the video is made for, and how it is marked.
         running: where the frames are drawn.
     """
-    from talk3d.edits import Edit
     from talk3d.speaking import SpeakConfig
     from talk3d.speaking import speak as run
     from talk3d.trust.holders import avatar_consent
@@ -109,7 +108,7 @@ def speak(
         alpha=showing.alpha,
         marks=marking.marks(),
         into=showing.into,
-        edit=Edit(smile=editing.smile, years=editing.years),
+        edit=editing.edit(),
     )
     with Progress("interrupted; nothing was written") as progress:
         run(avatar, speech, out, config, progress.report, device=device)

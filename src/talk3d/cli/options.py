@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import arg
 
 if TYPE_CHECKING:
+    from talk3d.edits import Edit
     from talk3d.preprocess.run import PreprocessConfig
     from talk3d.trust.marking import Marks
 
@@ -102,12 +103,20 @@ ALONE = Showing()
 
 @dataclass(frozen=True)
 class Editing:
-    """What is changed of the person, by what the prior knows of faces."""
+    """What is changed of the person."""
 
     smile: float = 0.0
     """-1 to 1: how much more the person smiles."""
     years: float = 0.0
     """-40 to 40: how much older the person is."""
+    articulation: float = 1.0
+    """0 to 2: how far the lips move, times what the sound tells."""
+
+    def edit(self) -> "Edit":
+        """Return the configuration."""
+        from talk3d.edits import Edit
+
+        return Edit(self.smile, self.years, self.articulation)
 
 
 UNEDITED = Editing()
