@@ -14,13 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from talk3d.avatar import Avatar, View, load_avatar
+from talk3d.avatar import Avatar, load_avatar
 from talk3d.benchmark.score import over_grey
 from talk3d.edits import Edit, edited
 from talk3d.face import LEFT_EYE, RIGHT_EYE, FaceNets, FaceTracker
 from talk3d.face_models import model_files
 from talk3d.trust.holders import avatar_consent
 from talk3d.trust.pictures import avatar_stamp, write_picture
+from talk3d.view import View
 
 EDITS = (
     Edit(),

@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from talk3d.avatar import View, load_avatar
+from talk3d.avatar import load_avatar
 from talk3d.inlay import Crop, SourceFrames, inlay
 from talk3d.video import read_audio
+from talk3d.view import View
 
 OUTLINE = 3
 """Width of the outline, pixels."""

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from talk3d.avatar import View, load_avatar
+from talk3d.avatar import load_avatar
 from talk3d.camera import orbit_label
 from talk3d.demo import shipped
 from talk3d.eg3d.files import load_generator
 from talk3d.eg3d.presets import small
 from talk3d.eg3d.sample import draw_codes
 from talk3d.encoder.network import load_encoder, shipped_encoder
+from talk3d.view import View
 
 
 @pytest.fixture(scope="module")

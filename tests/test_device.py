@@ -19,7 +19,7 @@ from talk3d.animator.train import (
     fresh_animator,
     train_animator,
 )
-from talk3d.avatar import Avatar, View, load_avatar, save_avatar
+from talk3d.avatar import Avatar, load_avatar, save_avatar
 from talk3d.checkpoint import file_sha256
 from talk3d.device import CPU, best_device, chosen_device
 from talk3d.eg3d.config import GeneratorConfig
@@ -31,6 +31,7 @@ from talk3d.person import average_person, load_person, person_state, save_person
 from talk3d.personalize import PersonalizeConfig, personalize
 from talk3d.pipeline import yaw_sheet
 from talk3d.registration import register
+from talk3d.view import View
 
 FIT = PersonalizeConfig(
     invert_steps=2, coarse_steps=2, tune_steps=4, checkpoint_steps=3, half=False

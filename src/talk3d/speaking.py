@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageColor, ImageOps
 
 from talk3d.audio import load_audio
-from talk3d.avatar import Avatar, View, load_avatar
+from talk3d.avatar import Avatar, load_avatar
 from talk3d.checkpoint import check_apart, file_sha256, read_header
 from talk3d.dataset import Subject
 from talk3d.device import best_device
@@ -30,6 +30,7 @@ from talk3d.trust.consent import permit
 from talk3d.trust.holders import avatar_consent, avatar_fingerprint
 from talk3d.trust.marking import Marks, marked_output
 from talk3d.trust.pictures import avatar_stamp, write_picture
+from talk3d.view import View
 
 __all__ = [
     "SpeakConfig",

@@ -12,13 +12,14 @@ from tests.drawn import write_ball_subject
 from talk3d.animator.extras import ExtraWeights
 from talk3d.animator.tokens import TOKENS
 from talk3d.animator.train import AnimatorTrainConfig, train_animator
-from talk3d.avatar import Avatar, View, load_avatar, save_avatar
+from talk3d.avatar import Avatar, load_avatar, save_avatar
 from talk3d.checkpoint import load_model, save_model
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.generator import Generator
 from talk3d.explain import explain
 from talk3d.person import average_person
 from talk3d.speech.network import shipped_hearing_sha256
+from talk3d.view import View
 
 CONFIG = AnimatorTrainConfig(
     steps=5,
