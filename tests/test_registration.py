@@ -124,6 +124,13 @@ def test_a_person_that_is_where_it_should_be_stays(speaker, recorded, tmp_path):
     assert chest < 0.1
 
 
+def test_where_nothing_is_drawn_nothing_moves(speaker, recorded, tmp_path, monkeypatch):
+    nothing = np.zeros((256, 256, 3), np.uint8), *np.zeros((2, 256, 256), np.float32)
+    monkeypatch.setattr(registration._Easel, "_drawn", lambda *_: nothing)
+    *_, (_, _, found) = _register(recorded, speaker, tmp_path / "a.poses")
+    assert not found.any()
+
+
 def _scene(rng, count=400):
     label = orbit_label(0.0, 0.0).double().numpy()
     label[16:22] *= 256

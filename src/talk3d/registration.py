@@ -217,7 +217,9 @@ class _Easel:
         subject, size = self._subject, len(colour)
         matte = subject.matte(frame)
         rows, columns = np.mgrid[0:size:_GRID, 0:size:_GRID].reshape(2, -1)
-        solid = alpha[rows, columns] > _SOLID
+        solid, found = alpha[rows, columns] > _SOLID, np.zeros((2, 6))
+        if solid.sum() < _LEAST:
+            return found
         rows, columns = rows[solid], columns[solid]
         flow, certainty = self._followed(colour, subject.frame(frame), rows, columns)
         sure = np.isfinite(flow).all(1)
@@ -230,7 +232,6 @@ class _Easel:
         head = rigid_area(subject.arrays["landmarks"][frame], matte) > 0
         torso = self._resting(points, frame) & (matte[rows, columns] > _PERSON)
         label[16:22] *= size
-        found = np.zeros((2, 6))
         for k, part in enumerate((head[rows, columns], torso)):
             if part.sum() >= _LEAST:
                 found[k] = rigid_move(
