@@ -255,10 +255,8 @@ def train_subject(
     def registered(
         subject: Subject, animator: Animator, frames: range, state: Path
     ) -> Subject:
-        moves, chosen = (
-            np.zeros((subject.frames, 2, 6)),
-            frames[:: config.register_every],
-        )
+        moves = np.zeros((subject.frames, 2, 6))
+        chosen = frames[:: config.register_every]
         steps = register(
             subject, person, animator, frames=chosen, state=state, minutes=registering
         )
