@@ -198,7 +198,7 @@ class Avatar:
         for rows in torch.arange(len(cameras)).split(_BATCH):
             camera, neck = (x[rows].to(device) for x in (cameras, necks))
             w, planes = moving.planes(driving.rows(rows).to(device))
-            shown = generator.render(planes, camera, samples, neck=neck, smooth=True)
+            shown = generator.render(planes, camera, samples, neck=neck, shown=True)
             with body_precision(device):
                 picture = generator.upsample(shown, w)
             yield from _straight(picture.float())

@@ -293,7 +293,7 @@ def yaw_sheet(person: Person) -> UInt8[np.ndarray, "size width 3"]:
     tiles = []
     for yaw in _SHEET_YAWS:
         label = orbit_label(math.radians(yaw), 0.0)[None].to(w)
-        rendering = generator.render(planes, label, generator.sampling(), smooth=True)
+        rendering = generator.render(planes, label, generator.sampling(), shown=True)
         picture = (generator.upsample(rendering, w)[0] + 1) / 2
         tiles.append(picture[:3] + 0.5 * (1 - picture[3:]))
     sheet = torch.cat(tiles, dim=2).clamp(0, 1).permute(1, 2, 0)

@@ -35,7 +35,7 @@ class Moving:
     half: bool = True
     """Run convolutions in bfloat16 where the device has it in hardware."""
     rest: tuple[Tensor, Tensor] | None = None
-    """Style vectors and planes of all that is not the face; none: as driven."""
+    """Style vectors and coarse planes of all that is not the face; none: as driven."""
 
     @classmethod
     @torch.no_grad()
@@ -45,7 +45,7 @@ class Moving:
         with body_precision(device):
             planes = person.generator.planes(person.neutral())[0]
             free = cls(person, animator, animator.encode(planes))
-        return replace(free, rest=free.planes(rest.to(device)))
+        return replace(free, rest=free._coarse(rest.to(device), None))
 
     def planes(
         self, driving: DrivingBatch, tokens: Float[Tensor, "batch 5 d"] | None = None
@@ -56,6 +56,19 @@ class Moving:
             driving: what drives them.
             tokens: the animator's tokens, if not those of ``driving``.
         """
+        w, moved = self._coarse(driving, tokens)
+        if self.rest is not None:
+            still, planes = self.rest
+            rules = self.person.generator.config.volume
+            reach = face_reach(moved.shape[-1], rules.axes, rules.box).to(moved)
+            w, moved = still.expand_as(w), planes.lerp(moved, reach)
+        detail = self.person.detail
+        return w, enlarged(moved, detail.shape[-1]).add_(detail)
+
+    def _coarse(
+        self, driving: DrivingBatch, tokens: Float[Tensor, "batch 5 d"] | None
+    ) -> tuple[Float[Tensor, "batch layers w"], Float[Tensor, "batch 3 c size size"]]:
+        """Return style vectors and planes without the person's fine detail."""
         person, (upper, gaze) = self.person, driving.eye.split((UPPER_NUMBERS, 4), 1)
         with body_precision(person.z.device, self.half):
             with torch.no_grad():
@@ -65,10 +78,4 @@ class Moving:
             if tokens is None:
                 tokens = self.animator.tokens(driving).float()
             offset = self.animator.decode(self.encoded, tokens).float()
-        moved = enlarged(base + offset, person.detail.shape[-1]) + person.detail
-        if self.rest is None:
-            return w, moved
-        still, planes = self.rest
-        rules = person.generator.config.volume
-        reach = face_reach(moved.shape[-1], rules.axes, rules.box).to(moved)
-        return still.expand_as(w), planes.lerp(moved, reach)
+        return w, base + offset

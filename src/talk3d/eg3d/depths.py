@@ -60,10 +60,13 @@ class Rays:
     far: Float[Tensor, "batch rays"]
     """Last depth."""
 
+    def parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return origins, directions, first and last depths."""
+        return self.origins, self.directions, self.near, self.far
+
     def items(self) -> "list[Rays]":
         """Return the rays of each item by itself."""
-        parts = (self.origins, self.directions, self.near, self.far)
-        split = zip(*(part.split(1) for part in parts), strict=True)
+        split = zip(*(part.split(1) for part in self.parts()), strict=True)
         return [Rays(*item) for item in split]
 
 

@@ -295,7 +295,7 @@ class Generator(nn.Module):
         *,
         neck: Float[Tensor, "batch 4 4"] | None = None,
         size: int | None = None,
-        smooth: bool = False,
+        shown: bool = False,
     ) -> Rendering:
         """Render the whole image of a camera.
 
@@ -305,8 +305,8 @@ class Generator(nn.Module):
             samples: where to evaluate the field.
             neck: motion of the head against the torso; none: at rest.
             size: pixels per side; none: the configuration's.
-            smooth: take more rays where pixels differ much from their neighbours, if
-                the configuration has a coarser image propose depths.
+            shown: where a coarser image proposes depths, take more rays where pixels
+                differ much from their neighbours, and none where nothing is.
         """
         rules = self.config.volume
         size = self.config.neural_size if size is None else size
@@ -316,11 +316,11 @@ class Generator(nn.Module):
             rendered = self.render_rays(planes, origins, directions, samples, neck=neck)
             return _squared(rendered)
         scouts = self._rays(*camera_rays(label, few)).items()
-        closer = self._rays(*camera_rays(label, 2 * size)).items() if smooth else []
+        closer = self._rays(*camera_rays(label, 2 * size)).items() if shown else []
 
         def marched(field: volume.Field, ray: Rays, item: int) -> volume.Marched:
             given = field, ray, scouts[item], samples
-            many = closer[item] if smooth else None
+            many = closer[item] if shown else None
             return march_proposed(*given, rules=rules, closer=many)
 
         rays = self._rays(origins, directions)

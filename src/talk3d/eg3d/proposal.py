@@ -3,8 +3,9 @@
 A coarse grid of rays evaluates the density in equal bins, without gradients. Each
 fine ray takes the bins its neighbours on the coarse grid found, and evaluates the
 field at a few depths in them. The cost of a fine ray is its fine samples alone.
-Where pixels differ much from their neighbours, four rays each can be taken instead of
-one (adaptive supersampling; Whitted 1980).
+Pictures that are shown take four rays instead of one where pixels differ much from
+their neighbours (adaptive supersampling; Whitted 1980), and none where nothing is
+proposed.
 
 Symbols: ``t`` distance along a ray, ``u`` the same from 0 (near) to 1 (far).
 """
@@ -22,11 +23,20 @@ from talk3d.eg3d.depths import (
     importance_edges,
     stratified_depths,
 )
-from talk3d.eg3d.volume import Field, Marched, VolumeConfig, cell_weights, march_given
+from talk3d.eg3d.volume import (
+    Field,
+    Marched,
+    VolumeConfig,
+    cell_weights,
+    march_given,
+    nothing,
+)
 
 __all__ = ["march_proposed", "propose"]
 
 _BESIDE = 0.3
+_EMPTY = 0.01
+"""Opacity of a ray and its neighbours below which there is nothing to show."""
 _ROUGH = 0.6
 """How much raw colour or opacity (-1 to 1) differ around pixels that take four rays."""
 
@@ -48,33 +58,47 @@ def march_proposed(
         scouts: the rays of the coarser image; its side divides the image's.
         sampling: bins of a scout and samples of a ray.
         rules: factor on densities and background.
-        closer: the rays of an image of twice the side, of one item, taken where pixels
-            differ much from their neighbours; none: outlines are stepped.
+        closer: the rays of an image of twice the side, of one item, for a picture that
+            is shown; none: every pixel is one ray.
     """
     proposed = propose(field, scouts, sampling, rules=rules)
     sides = [math.isqrt(r.near.shape[1]) for r in (rays, scouts)]
     factor = sides[0] // sides[1]
     near = proposed.unflatten(1, (sides[1], sides[1]))
     near = near.repeat_interleave(factor, 1).repeat_interleave(factor, 2).flatten(1, 2)
-    edges, inside = importance_edges(near, sampling)
-    width = (edges[..., 1:] - edges[..., :-1]).clamp(max=1.0 / sampling.coarse)
-    seen = _marched(field, rays, inside, width, rules)
-    if closer is None or not len(rough := _rough_pixels(seen)):
+    if closer is None:
+        return _marched(field, rays, *_cells(near, sampling), rules)
+    some = (near[0].sum(-1) > _EMPTY).nonzero()[:, 0]
+    if not len(some):
+        some = torch.zeros_like(near[0, :1, 0], dtype=torch.long)
+    inside, width = _cells(near[:, some], sampling)
+    few = Rays(*(part[:, some] for part in rays.parts()))
+    found = _marched(field, few, inside, width, rules)
+    seen = nothing(rays, found.features.shape[-1], rules=rules)
+    for whole, part in zip(seen, found, strict=True):
+        whole[:, some] = part
+    proposed = torch.full_like(near[0, :, 0], -1, dtype=torch.long)
+    proposed[some] = torch.arange(len(some), device=some.device)
+    rough = _rough_pixels(seen)
+    rough = rough[proposed[rough] >= 0]
+    if not len(rough):
         return seen
-    four = Rays(
-        *(
-            _inside(part, sides[0], rough)
-            for part in (closer.origins, closer.directions, closer.near, closer.far)
-        )
-    )
+    four = Rays(*(_inside(part, sides[0], rough) for part in closer.parts()))
     inside, width = (
-        part[:, rough].repeat_interleave(4, dim=1) for part in (inside, width)
+        part[:, proposed[rough]].repeat_interleave(4, dim=1) for part in (inside, width)
     )
     found = _marched(field, four, inside, width, rules)
-    features, alpha = seen.features.clone(), seen.alpha.clone()
-    features[:, rough] = found.features.unflatten(1, (-1, 4)).mean(2)
-    alpha[:, rough] = found.alpha.unflatten(1, (-1, 4)).mean(2)
-    return seen._replace(features=features, alpha=alpha)
+    seen.features[:, rough] = found.features.unflatten(1, (-1, 4)).mean(2)
+    seen.alpha[:, rough] = found.alpha.unflatten(1, (-1, 4)).mean(2)
+    return seen
+
+
+def _cells(
+    near: Float[Tensor, "batch rays bins"], sampling: Sampling
+) -> tuple[Float[Tensor, "batch rays samples"], Float[Tensor, "batch rays samples"]]:
+    """Return where proposed bins are looked at, from 0 to 1, and in cells how wide."""
+    edges, inside = importance_edges(near, sampling)
+    return inside, (edges[..., 1:] - edges[..., :-1]).clamp(max=1.0 / sampling.coarse)
 
 
 def _marched(

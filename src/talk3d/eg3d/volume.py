@@ -42,6 +42,7 @@ __all__ = [
     "march_given",
     "march_midpoint",
     "midpoint_weights",
+    "nothing",
     "plane_coordinates",
     "positive_density",
 ]
@@ -300,6 +301,14 @@ def march_given(
     depth = torch.where(alpha > _NOTHING, seen, rays.far)
     shown = _over(rules.background, _mixed(weights, [features]), alpha)
     return Marched(shown, depth, alpha, _spread(weights, stops, seen))
+
+
+def nothing(rays: Rays, channels: int, *, rules: VolumeConfig) -> Marched:
+    """Return what rays see where there is nothing."""
+    alpha = torch.zeros_like(rays.near)
+    dark = alpha[..., None].repeat(1, 1, channels)
+    shown = _over(rules.background, dark, alpha)
+    return Marched(shown, rays.far.clone(), alpha, alpha + _THINNEST)
 
 
 def march_midpoint(
