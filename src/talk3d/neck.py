@@ -26,10 +26,7 @@ _STEPS = 4
 
 def head_share(points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch"]:
     """Return how much of the head's motion points at rest share, 0 to 1."""
-    height = points[..., 1] + LEAN * points[..., 2]
-    low, high = FADE
-    part = ((height - low) / (high - low)).clamp(0, 1)
-    return part.square() * (3 - 2 * part)
+    return _share_at(_height(points))
 
 
 def posed_points(
@@ -51,7 +48,18 @@ def rest_points(
     """
     turn, shift = neck[:, :3, :3], neck[:, None, :3, 3]
     torso = points @ turn.transpose(1, 2) + shift
-    share = head_share(points)[..., None]
+    low, high = _height(torso), _height(points)
+    share = _share_at(high)
     for _ in range(_STEPS):
-        share = head_share(torso.lerp(points, share))[..., None]
-    return torso.lerp(points, share)
+        share = _share_at(low.lerp(high, share))
+    return torso.lerp(points, share[..., None])
+
+
+def _height(points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch"]:
+    return points[..., 1] + LEAN * points[..., 2]
+
+
+def _share_at(height: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    low, high = FADE
+    part = ((height - low) / (high - low)).clamp(0, 1)
+    return part.square() * (3 - 2 * part)

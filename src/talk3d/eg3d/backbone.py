@@ -102,4 +102,6 @@ class Decoder(nn.Module):
     ) -> tuple[Float[Tensor, "batch n"], Float[Tensor, "batch n c"]]:
         """Return raw density and features from -0.001 to 1.001, in float32."""
         x = self.net(x).float()
-        return x[..., 0], torch.sigmoid(x[..., 1:]) * 1.002 - 0.001
+        return x[..., 0], torch.add(
+            x.new_tensor(-0.001), torch.sigmoid(x[..., 1:]), alpha=1.002
+        )

@@ -5,13 +5,15 @@ of speech, how far noise lies below it, signs of music or of another voice, and 
 offset of the sound against the lips.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.fft import rfft
 from scipy.ndimage import maximum_filter1d, median_filter, uniform_filter1d
-from scipy.signal import stft
 
 from talk3d.audio import MelConfig, voice_activity
 from talk3d.sync import Offset, sound_offset
@@ -24,8 +26,10 @@ _UPPER_LIP, _LOWER_LIP = 13, 14
 _OUTER_CANTHI = (33, 263)
 _REST = 0.006
 """Standard deviation of the lip gap / eye distance within a second: lips at rest."""
-_HOP = 512
+_SEGMENT, _HOP = 2048, 512
 _HOLD = 16
+_BLOCK = 1024
+"""Segments that are looked at together: memory stays small however long a sound is."""
 
 
 @dataclass(frozen=True)
@@ -124,11 +128,29 @@ def tone_share(wave: Float[np.ndarray, " samples"]) -> float:
     """
     if len(wave) < 4 * _RATE // 2:
         return 0.0
-    _, _, spectrum = stft(wave, _RATE, nperseg=2048, noverlap=2048 - _HOP)
-    power = 20 * np.log10(np.abs(spectrum[13:512]) + 1e-7)
-    around = median_filter(power, (31, 1))
-    peak = (power >= maximum_filter1d(power, 3, axis=0)) & (power > around + 12)
-    peak &= power > power.max() - 60
-    held = uniform_filter1d(peak.astype(float), _HOLD, axis=1) > 0.95
-    held = maximum_filter1d(held, _HOLD, axis=1)
-    return float((held.sum(0) >= 2).mean())
+    padded = np.pad(wave, (_SEGMENT // 2, _SEGMENT))
+    segments = sliding_window_view(padded, _SEGMENT)[::_HOP]
+    count = math.ceil(len(wave) / _HOP) + 1
+    blocks = [(k, min(k + _BLOCK, count)) for k in range(0, count, _BLOCK)]
+    loudest = max(float(_levels(segments[k:end]).max()) for k, end in blocks)
+    tones = 0
+    for k, end in blocks:
+        # What holds at a moment depends on that much to both sides.
+        first, last = max(k - _HOLD, 0), min(end + _HOLD, count)
+        power = _levels(segments[first:last])
+        around = median_filter(power, (31, 1))
+        peak = (power >= maximum_filter1d(power, 3, axis=0)) & (power > around + 12)
+        peak &= power > loudest - 60
+        held = uniform_filter1d(peak.astype(float), _HOLD, axis=1) > 0.95
+        held = maximum_filter1d(held, _HOLD, axis=1)[:, k - first : end - first]
+        tones += int((held.sum(0) >= 2).sum())
+    return tones / count
+
+
+def _levels(
+    segments: Float[np.ndarray, "times samples"],
+) -> Float[np.ndarray, "bands times"]:
+    """Return the level in each band of 7.8 Hz from 100 Hz to 4 kHz, dB."""
+    window = np.hanning(_SEGMENT + 1)[:-1].astype(np.float32)
+    spectrum = np.asarray(rfft(segments * window, axis=1))[:, 13:512].T / window.sum()
+    return 20 * np.log10(np.abs(spectrum) + 1e-7)
