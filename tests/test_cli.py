@@ -171,3 +171,23 @@ def test_options_of_speak_arrive(tmp_path, monkeypatch):
         view="30,0", seed=3, edit=Edit(0.5, -10.0, 1.4), marks=Marks(label=True)
     )
     assert given == [(avatar, Path("a.wav"), out, config)]
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, "1000"),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, None),
+    ],
+)
+def test_threads_wait_briefly_unless_the_user_says_otherwise(
+    monkeypatch, given, wanted
+):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(main_module.os, "environ", dict(main_module.os.environ))
+    main_module._wait_briefly()
+    assert main_module.os.environ.get("GOMP_SPINCOUNT") == wanted

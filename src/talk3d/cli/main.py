@@ -6,6 +6,7 @@ Exit status: 0 success, 2 bad input, something missing, or a training that canno
 
 import ctypes
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -19,6 +20,7 @@ from talk3d.cli.workshop import GROUPS
 __all__ = ["main"]
 
 _TRIM, _TOP_PAD, _MMAP_MAX = -1, -2, -4
+_SPINS = "1000"
 _STYLE = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
 
 
@@ -30,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     _keep_memory()
+    _wait_briefly()
     groups = GROUPS | {"benchmark": BENCHMARKS}
     group = groups.get(words[0]) if words else None
     try:
@@ -72,6 +75,18 @@ def _keep_memory() -> None:
         return
     for option, value in ((_MMAP_MAX, 0), (_TRIM, 2**31 - 1), (_TOP_PAD, 64 << 20)):
         mallopt(option, value)
+
+
+def _wait_briefly() -> None:
+    """Have PyTorch's threads sleep soon while they wait for each other.
+
+    They spin, by default for milliseconds: where another program has one of two cores,
+    they take turns with the very thread that they wait for, and all takes several
+    times as long. ``GOMP_SPINCOUNT`` and ``OMP_WAIT_POLICY`` of the user are left. To
+    be set before PyTorch is loaded.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
 
 
 if __name__ == "__main__":
