@@ -77,15 +77,15 @@ def march_proposed(
     seen = nothing(rays, found.features.shape[-1], rules=rules)
     for whole, part in zip(seen, found, strict=True):
         whole[:, some] = part
-    proposed = torch.full_like(near[0, :, 0], -1, dtype=torch.long)
-    proposed[some] = torch.arange(len(some), device=some.device)
+    place = torch.full_like(near[0, :, 0], -1, dtype=torch.long)
+    place[some] = torch.arange(len(some), device=some.device)
     rough = _rough_pixels(seen)
-    rough = rough[proposed[rough] >= 0]
+    rough = rough[place[rough] >= 0]
     if not len(rough):
         return seen
     four = Rays(*(_inside(part, sides[0], rough) for part in closer.parts()))
     inside, width = (
-        part[:, proposed[rough]].repeat_interleave(4, dim=1) for part in (inside, width)
+        part[:, place[rough]].repeat_interleave(4, dim=1) for part in (inside, width)
     )
     found = _marched(field, four, inside, width, rules)
     seen.features[:, rough] = found.features.unflatten(1, (-1, 4)).mean(2)
