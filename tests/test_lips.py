@@ -41,8 +41,30 @@ def test_opening_the_jaw_is_one_component():
     numbers = space.encode(torch.from_numpy(shapes)).numpy()
     assert abs(np.corrcoef(numbers[:, 0], opening)[0, 1]) > 0.99
     np.testing.assert_allclose(numbers[:, 0].std(), 1.0, rtol=0.01)
-    found = space.decode(torch.from_numpy(numbers)).numpy()
+    found = space.mean + torch.from_numpy(numbers) * space.spread @ space.basis
     np.testing.assert_allclose(found, shapes, atol=0.05)
+
+
+def test_numbers_of_an_aimed_space_are_turned_and_moved():
+    rng = np.random.default_rng(0)
+    gain, shift = np.eye(8) + 0.2 * rng.normal(size=(8, 8)), rng.normal(size=8)
+    shapes = rng.normal(size=(50, 80)).astype(np.float32)
+    space = LipSpace.of(shapes)
+    told = space.encode(torch.from_numpy(shapes)).numpy()
+    aimed = space.aimed(gain, shift).encode(torch.from_numpy(shapes)).numpy()
+    np.testing.assert_allclose(aimed, told @ gain + shift, atol=1e-4)
+
+
+def test_components_that_are_missing_stay_missing_when_aimed():
+    rng = np.random.default_rng(0)
+    flat = np.outer(rng.normal(size=30), rng.normal(size=80)).astype(np.float32)
+    space = LipSpace.of(flat)
+    shift = np.array([0.5] + [0.0] * 7)
+    numbers = space.aimed(np.diag([1.5] + [1.0] * 7), shift)
+    aimed = numbers.encode(torch.from_numpy(flat)).numpy()
+    told = space.encode(torch.from_numpy(flat)).numpy()
+    np.testing.assert_allclose(aimed[:, 0], 1.5 * told[:, 0] + 0.5, atol=1e-4)
+    assert np.abs(aimed[:, 1:]).max() < 1e-4
 
 
 def test_width_is_percent_of_the_distance_of_the_eyes():

@@ -11,6 +11,7 @@ from talk3d.avatar import load_avatar
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.files import load_generator, save_generator
 from talk3d.eg3d.generator import Generator
+from talk3d.face import FaceNets
 from talk3d.interrupted import TRAINING_STATES
 from talk3d.person import average_person, person_state, save_person
 from talk3d.pipeline import train_subject
@@ -74,6 +75,29 @@ def test_learning_that_is_interrupted_anywhere_ends_the_same(fitted, tmp_path):
     assert torch.equal(first.camera, second.camera)
     states = [out.with_suffix(s) for out in (whole, resumed) for s in TRAINING_STATES]
     assert not any(state.exists() for state in states)
+
+
+class Nobody(FaceNets):
+    """Sees no face anywhere."""
+
+    def __init__(self) -> None:
+        """Load nothing."""
+
+    def landmarks(self, image, rois):
+        del image, rois
+        return np.zeros((478, 2), np.float32), 0.0
+
+
+def test_lips_are_aimed_when_all_is_learned(fitted, tmp_path):
+    subject, person = fitted
+    out, seen = tmp_path / "me.safetensors", []
+
+    def report(stage, part):
+        seen.append((stage, part))
+
+    train_subject(subject.path, person, out, CONFIG, report, nets=Nobody())
+    assert seen[-1] == ("aim", 1.0)
+    assert load_avatar(out).space.basis.any()
 
 
 def test_an_avatar_is_seen_with_registered_poses(fitted, tmp_path):

@@ -285,6 +285,10 @@ class FaceTracker:
         self._last, self.sure = self._nets.landmarks(image, [roi])
         return self.follow(image)
 
+    def expect(self, points: Float[np.ndarray, "478 2"]) -> None:
+        """Have the next frame looked at where a face is known to be."""
+        self._last = points
+
     def follow(self, image: _Image) -> Float[np.ndarray, "478 2"] | None:
         """Return the landmarks in the next frame; None when the face is lost."""
         if self._last is None:

@@ -70,12 +70,12 @@ def lip_shapes(
 
 @dataclass(frozen=True)
 class LipSpace:
-    """Principal components of a person's lips."""
+    """The numbers by which a person's lips are driven: their principal components."""
 
     mean: Float[Tensor, "80"]
-    """Mean shape."""
+    """The shape whose numbers are 0."""
     basis: Float[Tensor, "numbers 80"]
-    """Rows of length one, by falling variance."""
+    """Rows of length one, by falling variance; others once aimed."""
     spread: Float[Tensor, " numbers"]
     """Deviation along each row."""
 
@@ -110,11 +110,19 @@ class LipSpace:
         """Return the numbers of lip shapes, each of deviation about 1."""
         return (shapes - self.mean) @ self.basis.T / self.spread
 
-    def decode(
-        self, numbers: Float[Tensor, "frames numbers"]
-    ) -> Float[Tensor, "frames 80"]:
-        """Return the shapes of numbers."""
-        return self.mean + (numbers * self.spread) @ self.basis
+    def aimed(
+        self,
+        gain: Float[np.ndarray, "numbers numbers"],
+        shift: Float[np.ndarray, " numbers"],
+    ) -> "LipSpace":
+        """Return the space whose numbers are this one's times ``gain`` plus ``shift``.
+
+        So an animator is told other numbers for the same lips, see ``talk3d.aim``.
+        """
+        onto = (self.basis.T / self.spread).double() @ torch.from_numpy(gain)
+        move = torch.from_numpy(shift) @ torch.linalg.pinv(onto)
+        mean, basis = self.mean - move, (onto * self.spread).T
+        return LipSpace(mean.float(), basis.float(), self.spread)
 
 
 def seen_lips(subject: Subject) -> Float[np.ndarray, "frames 80"]:

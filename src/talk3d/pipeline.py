@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from talk3d.aim import aimed
 from talk3d.animator.model import Animator
 from talk3d.animator.train import AnimatorTrainConfig, fresh_animator, train_animator
 from talk3d.avatar import Avatar, save_avatar
@@ -27,6 +28,8 @@ from talk3d.checkpoint import (
 from talk3d.dataset import Subject
 from talk3d.device import best_device
 from talk3d.encoder.network import shipped_encoder
+from talk3d.face import FaceNets
+from talk3d.face_models import model_files
 from talk3d.interrupted import TRAINING_STATES
 from talk3d.ownership import (
     check_disk,
@@ -147,7 +150,11 @@ def create(
     if out.is_file():
         _renew(out, consent)
     else:
-        train_subject(subject, generator, out, learning, report, device=device)
+        reading = config.preprocess
+        nets = FaceNets(model_files(reading.models_dir, offline=reading.offline))
+        train_subject(
+            subject, generator, out, learning, report, nets=nets, device=device
+        )
     note(
         "created",
         avatar=avatar_fingerprint(out),
@@ -230,11 +237,13 @@ def train_subject(
     config: AnimatorTrainConfig,
     report: Report,
     *,
+    nets: FaceNets | None = None,
     device: torch.device | None = None,
 ) -> None:
     """Teach a personalised generator to speak and write an avatar file.
 
-    Without a device it learns on the best there is.
+    Without face networks lips are not aimed (``talk3d.aim``); without a device it
+    learns on the best there is.
 
     Raises:
         ValueError: if the name does not end in ``.safetensors``, or is of a folder or
@@ -277,6 +286,8 @@ def train_subject(
     assert trained is not None
     posed = registered(posed, trained, range(opened.frames), last)
     avatar = Avatar.of(posed, person, trained)
+    if nets is not None:
+        avatar = aimed(avatar, posed, nets, lambda part: report("aim", part))
     parents = {"generator": file_sha256(generator), "subject": opened.fingerprint()}
     with write_atomically(out) as temporary:
         save_avatar(temporary, avatar, parents=parents)

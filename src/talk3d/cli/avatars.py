@@ -200,6 +200,8 @@ def train(
     subject: Positional[Path],
     generator: Positional[Path],
     out: Out,
+    offline: bool = False,
+    face_models: Path | None = None,
     running: Running = ANYWHERE,
 ) -> None:
     """Teach a personalised generator to speak.
@@ -208,14 +210,20 @@ def train(
         subject: the subject folder.
         generator: the generator file.
         out: the avatar file to write (.safetensors).
+        offline: never fetch the face networks.
+        face_models: folder with the face networks; the user's cache if not given.
         running: where the learning runs.
     """
     from talk3d.animator.train import AnimatorTrainConfig
+    from talk3d.face import FaceNets
+    from talk3d.face_models import model_files
     from talk3d.pipeline import train_subject
 
     config, device = AnimatorTrainConfig(), running.place()
+    nets = FaceNets(model_files(face_models, offline=offline))
     with Progress("interrupted; the same command goes on") as progress:
-        train_subject(subject, generator, out, config, progress.report, device=device)
+        report = progress.report
+        train_subject(subject, generator, out, config, report, nets=nets, device=device)
     print(f"wrote {out}")
 
 
