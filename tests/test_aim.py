@@ -50,18 +50,21 @@ def _draw_wrongly(monkeypatch, avatar, subject, *, gain, offset, seen=1.0):
         wish = space.mean + (numbers * space.spread) @ space.basis
         return (space.mean + gain * (wish - space.mean) + offset).numpy()
 
-    def read(reader, pictures):
-        rows = np.stack(list(pictures))
-        own = seen_lips(subject)[reader.frames]
-        found = rows if rows.ndim == 2 else own
-        return np.where(np.linspace(0, 1, len(own))[:, None] <= seen, found, np.nan)
+    class Look(aim._Look):
+        """Is handed lips, in the place of pictures, and carries them in the points."""
 
-    def known(reader, subject, frames, nets):
-        del subject, nets
-        reader.frames = frames
+        def at(self, pictures):
+            rows = np.stack(list(pictures))
+            own = seen_lips(subject)[aim._chosen(subject)]
+            points = np.zeros((len(own), 478, 2), np.float32)
+            points[:, :40] = (rows if rows.ndim == 2 else own).reshape(-1, 40, 2)
+            points[np.linspace(0, 1, len(own)) > seen] = np.nan
+            return points
 
-    monkeypatch.setattr(aim._Reader, "__init__", known)
-    monkeypatch.setattr(aim._Reader, "__call__", read)
+        def lips(self, points):
+            return points[:, :40].reshape(-1, 80)
+
+    monkeypatch.setattr(aim, "_Look", Look)
     monkeypatch.setattr(aim, "_drawn", lambda _avatar, lips, _frames: shown(lips))
     return shown
 
@@ -98,10 +101,42 @@ def test_drawn_lips_are_read_as_recorded_ones(talking):
     subject, _ = talking
     frames = np.arange(40, 43)
     points = subject.arrays["landmarks"][40] * subject.size
-    read = aim._Reader(subject, frames, Told(points.astype(np.float32)))
+    look = aim._Look(subject, frames, Told(points.astype(np.float32)))
     lit, black = (np.full((32, 32, 3), grey, np.uint8) for grey in (90, 0))
-    found = read([lit, black, lit])
+    found = look.lips(look.at([lit, black, lit]))
     assert np.isnan(found[1]).all()
     # Landmarks of frame 40 throughout: its own lips, but for the unit of the video.
     unit = np.linalg.norm(found[0]) / np.linalg.norm(seen_lips(subject)[40])
     np.testing.assert_allclose(found[0] / unit, seen_lips(subject)[40], atol=0.05)
+
+
+def test_blinks_are_told_so_that_lids_shut():
+    rng = np.random.default_rng(0)
+    blink = rng.uniform(0, 1, (100, 2)) ** 3
+    drawn = 0.28 - 0.15 * blink + 0.002 * rng.normal(size=(100, 2))
+    gain, shift = aim._lids(blink, 0.3 - 0.25 * blink, drawn).T
+    told = blink * gain.numpy() + shift.numpy()
+    assert np.abs(0.28 - 0.15 * told - (0.3 - 0.25 * blink)).max() < 0.02
+
+
+@pytest.mark.parametrize("flat", ["blink", "recorded", "drawn", "loose"])
+def test_blinks_are_left_alone_where_nothing_is_learned(flat):
+    rng = np.random.default_rng(0)
+    blink = rng.uniform(0, 1, (100, 2))
+    signs = {"blink": blink, "recorded": 0.3 - 0.2 * blink, "drawn": 0.3 - 0.1 * blink}
+    if flat == "loose":
+        signs["drawn"] = rng.uniform(0.2, 0.3, (100, 2))
+    else:
+        signs[flat] = np.full((100, 2), 0.1)
+    assert aim._lids(**signs).tolist() == [[1.0, 0.0]] * 2
+
+
+def test_shut_eyes_are_among_the_frames_that_are_drawn(talking):
+    subject, _ = talking
+    subject.arrays["blink"][[17, 61, 103]] = 1.0
+    subject.arrays["valid"][61] = 0.0
+    frames = aim._chosen(subject)
+    assert {17, 103} <= set(frames.tolist())
+    assert 61 not in frames
+    assert frames.max() < subject.train.stop
+    assert len(np.unique(frames)) == len(frames) <= 120
