@@ -49,7 +49,7 @@ _PERSON = "person."
 _MOTION, _LIPS, _VOICE = "motion.", "lips.", "voice."
 _LIP_LENGTH = 2 * len(LIP_POINTS)
 _ARTICULATION = 1.25
-"""Lips are told cautiously, and drawn a little less far apart than told."""
+"""Lips are told cautiously."""
 
 
 @dataclass

@@ -195,7 +195,7 @@ def test_extra_rows_are_placed_like_the_result_and_averaged(subject, nothing, tm
         result,
         subject,
         tmp_path / "out",
-        extras={"rolled audio": rolled},
+        extras={"rolled audio": rolled, "another avatar": rolled[:1]},
         config=config,
     )
     row = report.rows["rolled audio"]
@@ -203,6 +203,8 @@ def test_extra_rows_are_placed_like_the_result_and_averaged(subject, nothing, tm
     assert row["mouth/mae"].mean > 2 * report.rows["result"]["mouth/mae"].mean
     bars = {(bar.metric, bar.rival): bar.met for bar in report.bars}
     assert bars["mouth/mae", "rolled audio"]
+    assert "another avatar" in report.rows
+    assert ("mouth/mae", "another avatar") not in bars
 
 
 def test_another_size_is_scaled_and_said(subject, nothing, tmp_path):

@@ -17,6 +17,13 @@ RESULT = "result"
 """Label of the judged row."""
 DELIVERED = "result, as delivered"
 """Label of the result without its lag taken out."""
+RIVALS = (
+    "nearest frame (pose)",
+    "nearest frame (sound)",
+    "result, mouth frozen",
+    "rolled audio",
+)
+"""Rows whose mouths must be further off than the result's; others only stand by."""
 TRUTH_ROWS = ("truth", "truth re-encoded", "truth at 64 px", "truth, mouth frozen")
 """Rows made of the truth's own frames: no rivals, but what the numbers mean."""
 
@@ -90,9 +97,8 @@ def bars(rows: Mapping[str, Mapping[str, Score]]) -> list[Bar]:
         if metric in own:
             value = own[metric].mean
             found.append(Bar(metric, None, "at most", value, aim, value <= aim))
-    for rival, row in rows.items():
-        if rival in (RESULT, DELIVERED, "mean frame", *TRUTH_ROWS):
-            continue
+    for rival in RIVALS:
+        row = rows.get(rival, {})
         for metric in _MOUTH_ERRORS:
             if metric in own and metric in row and row[metric].mean > 0:
                 value = own[metric].mean / row[metric].mean
