@@ -8,7 +8,7 @@ from tests.drawn import write_ball_subject
 from talk3d import aim
 from talk3d.aim import aimed
 from talk3d.animator.train import AnimatorTrainConfig, fresh_animator
-from talk3d.avatar import Avatar
+from talk3d.avatar import Avatar, _articulation
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.generator import Generator
 from talk3d.face import FaceNets
@@ -108,6 +108,12 @@ def test_drawn_lips_are_read_as_recorded_ones(talking):
     # Landmarks of frame 40 throughout: its own lips, but for the unit of the video.
     unit = np.linalg.norm(found[0]) / np.linalg.norm(seen_lips(subject)[40])
     np.testing.assert_allclose(found[0] / unit, seen_lips(subject)[40], atol=0.05)
+
+
+def test_lips_that_are_told_shyly_move_further():
+    shares = (0.0, 0.2, 0.25, 0.36, 0.64, 1.0, 2.0)
+    gains = [_articulation(share) for share in shares]
+    assert gains == pytest.approx([2, 2, 2, 1 / 0.6, 1.25, 1.25, 1.25])
 
 
 def test_blinks_are_told_so_that_lids_shut():

@@ -9,7 +9,7 @@ from talk3d.speech.network import MOUTH
 from talk3d.synthetic.articulation import articulate, lip_contact, split_phonemes
 from talk3d.synthetic.head import EXPRESSIONS
 from talk3d.synthetic.speech import bundled_speech
-from talk3d.voice import Voice, fit_voice
+from talk3d.voice import Voice, fit_voice, told_share
 
 RATE, FPS, SECONDS = 16_000, 25.0, 12
 
@@ -185,3 +185,13 @@ def test_the_rim_measures_the_gap():
     upper = [LIP_POINTS.index(k) for k in (81, 82, 13, 312, 311)]
     shapes[0, upper, 1] = 3.0
     assert shapes.reshape(1, 80) @ lip_rim() == pytest.approx(3.0)
+
+
+def test_told_share_is_that_of_quick_movement():
+    times = np.arange(400) / 25
+    lips = np.random.default_rng(0).normal(size=(400, 6))
+    slow = 5 * np.sin(times / 3)[:, None]
+    share = told_share(0.3 * lips + slow, lips - slow, times)
+    assert share == pytest.approx(0.3, abs=0.02)
+    assert told_share(np.ones((400, 6)), lips, times) == pytest.approx(0, abs=1e-6)
+    assert told_share(lips, np.ones((400, 6)), times) == 1.0

@@ -39,7 +39,7 @@ from talk3d.motion import Motion, continued
 from talk3d.person import PERSONAL, Person, person_from_state, person_state
 from talk3d.precision import body_precision
 from talk3d.view import View, seen_from
-from talk3d.voice import Voice, fit_voice
+from talk3d.voice import Voice, fit_voice, told_share
 
 __all__ = ["Avatar", "load_avatar", "save_avatar"]
 
@@ -48,8 +48,8 @@ _ANIMATOR = "animator."
 _PERSON = "person."
 _MOTION, _LIPS, _VOICE = "motion.", "lips.", "voice."
 _LIP_LENGTH = 2 * len(LIP_POINTS)
-_ARTICULATION = 1.25
-"""Lips are told cautiously."""
+_ARTICULATION = 1.25, 2.0
+"""Lips are told cautiously: they move at least and at most so many times as far."""
 
 
 @dataclass
@@ -90,14 +90,14 @@ class Avatar:
         index = index[(index >= train.start) & (index < train.stop)]
         times = (index + 0.5) / subject.fps
         lips = seen_lips(subject)[index]
-        voice, _ = fit_voice(
+        voice, told = fit_voice(
             subject.audio(), times, lips, common=common_lips(), rim=lip_rim()
         )
         return cls(
             person=person,
             animator=animator,
             space=space,
-            voice=voice.articulated(_ARTICULATION),
+            voice=voice.articulated(_articulation(told_share(told, lips, times))),
             plate=torch.from_numpy(subject.plate().copy()).permute(2, 0, 1),
             camera=torch.from_numpy(subject.arrays["camera"]),
             neck=torch.from_numpy(subject.arrays["neck"]),
@@ -312,6 +312,19 @@ def _check_shapes(parts: dict[str, dict[str, Tensor]], info: dict[str, Any]) -> 
     if not isinstance(fps, (int, float)) or not 1 <= fps <= 240:
         message = f"the avatar has {fps!r} frames a second: make it again"
         raise ValueError(message)
+
+
+def _articulation(share: float) -> float:
+    """Return how many times as far as told lips move, if told lips move too little.
+
+    Half of what is missing, in the logarithm: sound that tells little of a recording's
+    lips tells small movements, and lips that hardly move do not talk.
+
+    Args:
+        share: of the recording's movement that is told.
+    """
+    least, most = _ARTICULATION
+    return min(max(least, max(share, 1e-6) ** -0.5), most)
 
 
 def _place(subject: Subject) -> dict[str, Any]:

@@ -42,7 +42,7 @@ from talk3d.heard import (
     mouth_numbers,
 )
 
-__all__ = ["Voice", "fit_voice"]
+__all__ = ["Voice", "fit_voice", "told_share"]
 
 _BARE_SHARES = (0.0, 0.25, 0.5)
 """How much the bare listener may have to say."""
@@ -69,6 +69,8 @@ _ROUNDS = 3
 _FREEDOM = 3.0
 """Degrees of freedom of the t distribution that weighs the frames."""
 _SHIFTS = 50
+_STILL = 1e-9
+"""Less is rounding."""
 _PIECE = 1500
 """Frames that are heard at once: features of an hour would take gigabytes."""
 
@@ -186,6 +188,18 @@ def fit_voice(
     parts = (mean, spread, weight, fits[chosen].bias, delay, rim, part, least)
     voice = Voice(*(torch.from_numpy(np.asarray(p, np.float32)) for p in parts))
     return voice, pressed.astype(np.float32)
+
+
+def told_share(
+    told: Shapes, lips: Shapes, times: Float[np.ndarray, " frames"]
+) -> float:
+    """Return how far told lips move, over how far the true ones do.
+
+    Changes of less than a second, root mean square; 1 where neither moves.
+    """
+    slow, every = _slow_frames(times), np.ones(len(lips), bool)
+    far, true = (np.square(_fast(x, slow, every)).sum() for x in (told, lips))
+    return math.sqrt(float(far) / float(true)) if true > _STILL else 1.0
 
 
 def _shutting(
