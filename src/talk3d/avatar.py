@@ -184,7 +184,6 @@ class Avatar:
         times = (np.arange(frames.start, frames.stop) + 0.5) / self.fps
         return self.space.encode(voice.lips(wave, times))
 
-    @torch.inference_mode()
     def render(
         self,
         driving: DrivingBatch,
@@ -192,16 +191,27 @@ class Avatar:
         necks: Float[Tensor, "frames 4 4"],
     ) -> Iterator[UInt8[np.ndarray, "size size 4"]]:
         """Yield frames for given drivers, camera labels and neck motions."""
-        person, device = self.person, self.person.z.device
-        moving = Moving.of(person, self.animator, self.rest())
-        generator, samples = person.generator, person.generator.sampling()
+        moving = Moving.of(self.person, self.animator, self.rest())
         for rows in torch.arange(len(cameras)).split(_BATCH):
-            camera, neck = (x[rows].to(device) for x in (cameras, necks))
-            w, planes = moving.planes(driving.rows(rows).to(device))
-            shown = generator.render(planes, camera, samples, neck=neck, shown=True)
-            with body_precision(device):
-                picture = generator.upsample(shown, w)
-            yield from _straight(picture.float())
+            part = driving.rows(rows), cameras[rows], necks[rows]
+            yield from _straight(self._drawn(moving, *part))
+
+    @torch.inference_mode()
+    def _drawn(
+        self,
+        moving: Moving,
+        driving: DrivingBatch,
+        cameras: Float[Tensor, "frames 25"],
+        necks: Float[Tensor, "frames 4 4"],
+    ) -> Float[Tensor, "frames 4 size size"]:
+        """Draw some frames at once, colour times alpha and alpha, from -1 to 1."""
+        generator, device = self.person.generator, self.person.z.device
+        camera, neck = cameras.to(device), necks.to(device)
+        w, planes = moving.planes(driving.to(device))
+        samples = generator.sampling()
+        shown = generator.render(planes, camera, samples, neck=neck, shown=True)
+        with body_precision(device):
+            return generator.upsample(shown, w).float()
 
 
 def save_avatar(
