@@ -89,7 +89,8 @@ def run(folder: Path, seed: int) -> dict[str, float]:
     values = pose_headlines(task)
     subject, avatar = task.path / "subject", folder / "avatar.safetensors"
     if not avatar.is_file():
-        train_subject(subject, generator, avatar, QUICK.animator, _quiet)
+        nets = Judges.open().nets
+        train_subject(subject, generator, avatar, QUICK.animator, _quiet, nets=nets)
     replay(avatar, subject, folder / "talking.mp4")
     judged = evaluate(
         folder / "talking.mp4",

@@ -121,7 +121,8 @@ def _fitted(folder: Path, row: str, prior: Path, *, effort: float) -> _Fit:
         learning = replace(learning, steps=max(1, round(effort * learning.steps)))
         if row == "random":
             learning = replace(learning, guard=0.0)
-        train_subject(folder / "own", still, talking, learning, _quiet)
+        nets = FaceNets(model_files(None, offline=True))
+        train_subject(folder / "own", still, talking, learning, _quiet, nets=nets)
     return _Fit(still, talking)
 
 
