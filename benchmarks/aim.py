@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from talk3d.avatar import Avatar, load_avatar
+from talk3d.avatar import Avatar, composite, load_avatar
 from talk3d.dataset import Subject
 from talk3d.evaluate.points import eye_opening, face_scale, lip_distance, lip_gap
 from talk3d.evaluate.scores import track
@@ -23,7 +23,7 @@ from talk3d.face import FaceNets
 from talk3d.face_models import model_files
 from talk3d.frames import driving_signals
 from talk3d.lips import lip_space
-from talk3d.speaking import background, composite
+from talk3d.speaking import background
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from talk3d.avatar import load_avatar
+from talk3d.avatar import composite, load_avatar
 from talk3d.dataset import Subject
 from talk3d.evaluate.points import face_scale, lip_distance, lip_gap
 from talk3d.evaluate.scores import track
@@ -22,7 +22,7 @@ from talk3d.face import FaceNets
 from talk3d.face_models import model_files
 from talk3d.judge.network import shipped_judge
 from talk3d.judge.verdict import judge_sync
-from talk3d.speaking import background, composite
+from talk3d.speaking import background
 
 RATE = 16_000
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from talk3d.avatar import load_avatar
+from talk3d.avatar import composite, load_avatar
 from talk3d.dataset import Subject
 from talk3d.person import load_person
 from talk3d.pipeline import yaw_sheet
-from talk3d.speaking import background, composite
+from talk3d.speaking import background
 from talk3d.trust.holders import avatar_consent
 from talk3d.trust.pictures import avatar_stamp, write_picture
 

@@ -21,7 +21,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from talk3d.animator.model import DrivingBatch
-from talk3d.avatar import Avatar
+from talk3d.avatar import Avatar, composite
 from talk3d.dataset import Subject, tracked_camera
 from talk3d.face import FaceNets, FaceTracker, eye_openness
 from talk3d.lips import lip_shapes, seen_lips
@@ -72,11 +72,11 @@ def aimed(
     known = [np.isfinite(shown + points).all(axis=(1, 2)) for points in drawn]
     if min(row.sum() for row in known) < _LEAST:
         return avatar
+    # The recording was read in all its pixels, and drawings have fewer.
+    finer = own - look.lips(shown)
     given, seen = [], []
     for row, said, points in zip(known, numbers, drawn, strict=True):
-        # The recording was read in all its pixels, and drawings have fewer.
-        finer = (own - look.lips(shown))[row].mean(axis=0)
-        found = look.lips(points)[row] + finer
+        found = look.lips(points)[row] + finer[row].mean(axis=0)
         given.append(said.numpy()[row])
         seen.append(avatar.space.encode(torch.from_numpy(found)).numpy())
     gain, shift = _towards(np.concatenate(seen), np.concatenate(given))
@@ -108,11 +108,9 @@ def _drawn(
     """Draw frames of the recording with other lips."""
     index = torch.from_numpy(frames)
     driving = DrivingBatch(lips, *(signal[index] for signal in avatar.signals()))
-    plate = avatar.plate.permute(1, 2, 0).numpy()
+    plate = avatar.plate.permute(1, 2, 0).numpy().astype(np.float32) / 255
     for picture in avatar.render(driving, avatar.camera[index], avatar.neck[index]):
-        alpha = picture[..., 3:] / 255
-        mixed = picture[..., :3] * alpha + plate * (1 - alpha)
-        yield (mixed + 0.5).astype(np.uint8)
+        yield composite(picture, plate)
 
 
 class _Look:

@@ -41,7 +41,7 @@ from talk3d.precision import body_precision
 from talk3d.view import View, seen_from
 from talk3d.voice import Voice, fit_voice, told_share
 
-__all__ = ["Avatar", "load_avatar", "save_avatar"]
+__all__ = ["Avatar", "composite", "load_avatar", "save_avatar"]
 
 _BATCH = 4
 _ANIMATOR = "animator."
@@ -212,6 +212,16 @@ class Avatar:
         shown = generator.render(planes, camera, samples, neck=neck, shown=True)
         with body_precision(device):
             return generator.upsample(shown, w).float()
+
+
+def composite(
+    picture: UInt8[np.ndarray, "size size 4"],
+    backdrop: Float[np.ndarray, "size size 3"],
+) -> UInt8[np.ndarray, "size size 3"]:
+    """Lay a straight RGBA picture over a background."""
+    alpha = picture[..., 3:].astype(np.float32) / 255
+    mixed = picture[..., :3] * alpha + 255 * backdrop * (1 - alpha)
+    return (mixed + 0.5).clip(0, 255).astype(np.uint8)
 
 
 def save_avatar(

@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageColor, ImageOps
 
 from talk3d.audio import load_audio
-from talk3d.avatar import Avatar, load_avatar
+from talk3d.avatar import Avatar, composite, load_avatar
 from talk3d.checkpoint import check_apart, file_sha256, read_header
 from talk3d.dataset import Subject
 from talk3d.device import best_device
@@ -35,7 +35,6 @@ from talk3d.view import View
 __all__ = [
     "SpeakConfig",
     "background",
-    "composite",
     "explain_frame",
     "replay",
     "speak",
@@ -282,13 +281,3 @@ def background(text: str, avatar: Avatar) -> Float[np.ndarray, "size size 3"]:
         )
         raise ValueError(message) from error
     return np.broadcast_to(np.asarray(colour, np.float32) / 255, plate.shape).copy()
-
-
-def composite(
-    picture: UInt8[np.ndarray, "size size 4"],
-    backdrop: Float[np.ndarray, "size size 3"],
-) -> UInt8[np.ndarray, "size size 3"]:
-    """Lay a straight RGBA picture over a background."""
-    alpha = picture[..., 3:].astype(np.float32) / 255
-    mixed = picture[..., :3] * alpha + 255 * backdrop * (1 - alpha)
-    return (mixed + 0.5).clip(0, 255).astype(np.uint8)
