@@ -59,6 +59,29 @@ def test_planes_with_detail_cost_no_copy_to_sample(prior, frames):
     assert person.planes(w).permute(0, 3, 4, 1, 2).is_contiguous()
 
 
+@pytest.mark.parametrize("frames", [1, 3])
+def test_refined_planes_and_their_gradients_are_those_of_plain_arithmetic(
+    prior, frames
+):
+    person, chance = average_person(load_generator(prior)), torch.Generator()
+    rules = person.generator.config
+    shape = frames, 3, rules.plane_channels, rules.plane_size, rules.plane_size
+    coarse = torch.randn(shape, generator=chance, requires_grad=True)
+    detail = torch.randn(person.detail.shape, generator=chance, requires_grad=True)
+    flat = torch.nn.functional.interpolate(
+        coarse.flatten(1, 2), size=detail.shape[-2:], mode="bilinear"
+    )
+    plain = flat.unflatten(1, (3, -1)) + detail
+    refined = replace(person, detail=detail).refined(coarse)
+    torch.testing.assert_close(refined, plain)
+    weight = torch.randn(plain.shape, generator=chance)
+    wanted, found = (
+        torch.autograd.grad((planes * weight).sum(), (coarse, detail))
+        for planes in (plain, refined)
+    )
+    torch.testing.assert_close(found, wanted)
+
+
 def test_denormal_numbers_are_dropped_inside_only():
     small = torch.tensor(1e-30)
     with denormals_dropped():

@@ -16,7 +16,7 @@ from talk3d.animator.model import Animator, DrivingBatch
 from talk3d.animator.reach import face_reach
 from talk3d.animator.unet import Encoded
 from talk3d.lips import UPPER_NUMBERS, face_numbers
-from talk3d.person import Person, enlarged
+from talk3d.person import Person
 from talk3d.precision import body_precision
 
 __all__ = ["Moving"]
@@ -62,8 +62,7 @@ class Moving:
             rules = self.person.generator.config.volume
             reach = face_reach(moved.shape[-1], rules.axes, rules.box).to(moved)
             w, moved = still.expand_as(w), planes.lerp(moved, reach)
-        detail = self.person.detail
-        return w, enlarged(moved, detail.shape[-1]).add_(detail)
+        return w, self.person.refined(moved)
 
     def _coarse(
         self, driving: DrivingBatch, tokens: Float[Tensor, "batch 5 d"] | None

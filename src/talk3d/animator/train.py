@@ -35,7 +35,7 @@ from talk3d.interrupted import StateFile, plain
 from talk3d.lips import lip_space, seen_lips
 from talk3d.objective import PictureWeights, picture_terms
 from talk3d.pace import Pace, paces
-from talk3d.person import Person, enlarged, person_state
+from talk3d.person import Person, person_state
 from talk3d.precision import body_precision, denormals_dropped
 from talk3d.windows import WINDOW
 
@@ -134,8 +134,7 @@ class _Run:
 
     def identity(self) -> Float[Tensor, "1 3 c fine fine"]:
         """Return the planes of the person with sealed lips."""
-        detail = self.person.detail
-        return enlarged(self.neutral[None], detail.shape[-1]) + detail
+        return self.person.refined(self.neutral[None])
 
     def moving(self, config: AnimatorTrainConfig) -> Moving:
         """Return person and animator, ready to move."""
