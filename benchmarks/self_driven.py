@@ -3,8 +3,8 @@
     python benchmarks/self_driven.py CLIP.mp4 -o RUNS
 
 makes RUNS/CLIP/ with the avatar, the test video, five videos driven by rolled sound,
-one with the poses of preprocess instead of the registered ones, and the report, and
-prints the row for docs/results.md.
+one whose lips stay at rest, one with the poses of preprocess instead of the registered
+ones, and the report, and prints the rows for docs/results.md.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from talk3d.avatar import load_avatar, save_avatar
+from talk3d.avatar import Avatar, load_avatar, save_avatar
 from talk3d.checkpoint import read_header
 from talk3d.dataset import Subject
 from talk3d.demo import shipped
@@ -67,18 +67,17 @@ def run(clip: Path, folder: Path) -> None:
     rolled = [folder / f"rolled-{roll}.mp4" for roll in ROLLS]
     for roll, path in zip(ROLLS, rolled, strict=True):
         replay(avatar, subject, path, roll=roll, marks=MEASURED)
-    replay(
-        _unregistered(avatar, subject),
-        subject,
-        folder / "first-poses.mp4",
-        marks=MEASURED,
-    )
-    report = evaluate(
-        folder / "result.mp4",
-        subject,
-        folder / "report",
-        extras={"rolled audio": rolled, "first poses": [folder / "first-poses.mp4"]},
-    )
+    extras = {"rolled audio": rolled}
+    for label, changed in (
+        ("lips at rest", _still(load_avatar(avatar))),
+        ("first poses", _unregistered(load_avatar(avatar), subject)),
+    ):
+        path = folder / label.replace(" ", "-")
+        other, video = (path.with_suffix(end) for end in (".safetensors", ".mp4"))
+        _write_like(avatar, other, changed)
+        replay(other, subject, video, marks=MEASURED)
+        extras[label] = [video]
+    report = evaluate(folder / "result.mp4", subject, folder / "report", extras=extras)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(f"{clip.stem}: create {minutes:.1f} min, peak memory {memory:.1f} GB")
     for label, row in report.rows.items():
@@ -86,14 +85,24 @@ def run(clip: Path, folder: Path) -> None:
         print(f"{label:24}", *cells)
 
 
-def _unregistered(avatar: Path, subject: Path) -> Path:
-    """Write the avatar with the poses that were found before there was a person."""
-    out, arrays = avatar.with_stem("first-poses"), Subject.open(subject).arrays
+def _still(avatar: Avatar) -> Avatar:
+    """Return the avatar whose lips stay where they rest, whatever is said."""
+    voice = avatar.voice
+    parts = {"weight": 0 * voice.weight, "part": 0 * voice.part}
+    return replace(avatar, voice=replace(voice, **parts))
+
+
+def _unregistered(avatar: Avatar, subject: Path) -> Avatar:
+    """Return the avatar with the poses that were found before there was a person."""
+    arrays = Subject.open(subject).arrays
     poses = {name: torch.from_numpy(arrays[name]) for name in ("camera", "neck")}
-    held, parents = avatar_consent(avatar), read_header(avatar)["parents"]
-    save_avatar(out, replace(load_avatar(avatar), **poses), parents=parents)
-    replace_consent(out, held)
-    return out
+    return replace(avatar, **poses)
+
+
+def _write_like(given: Path, out: Path, changed: Avatar) -> None:
+    """Write a changed avatar with what the file of the given one says besides."""
+    save_avatar(out, changed, parents=read_header(given)["parents"])
+    replace_consent(out, avatar_consent(given))
 
 
 def _agreed(clip: Path) -> Consent:

@@ -195,7 +195,11 @@ def test_extra_rows_are_placed_like_the_result_and_averaged(subject, nothing, tm
         result,
         subject,
         tmp_path / "out",
-        extras={"rolled audio": rolled, "another avatar": rolled[:1]},
+        extras={
+            "rolled audio": rolled,
+            "lips at rest": rolled[1:],
+            "another avatar": rolled[:1],
+        },
         config=config,
     )
     row = report.rows["rolled audio"]
@@ -203,6 +207,7 @@ def test_extra_rows_are_placed_like_the_result_and_averaged(subject, nothing, tm
     assert row["mouth/mae"].mean > 2 * report.rows["result"]["mouth/mae"].mean
     bars = {(bar.metric, bar.rival): bar.met for bar in report.bars}
     assert bars["mouth/mae", "rolled audio"]
+    assert bars["mouth/mae", "lips at rest"]
     assert "another avatar" in report.rows
     assert ("mouth/mae", "another avatar") not in bars
 

@@ -18,7 +18,7 @@ distance: mean square difference of log-mel features. *Mean mouth*: frames are m
 onto a common head by the similarity that best fits nose and eye corners, averaged,
 moved back, and laid over the mouth box of the widest opening with a soft rim.
 
-"Rolled audio" and "silence" need renders by the avatar: they enter as extra results.
+"Rolled audio" and "lips at rest" need renders by the avatar: they are extra results.
 """
 
 from __future__ import annotations

@@ -140,6 +140,7 @@ _GLOSSARY = {
     "nearest frame": "the training frame most alike in pose and blink; (sound): of the "
     "tenth most alike, the one with the most similar sound.",
     "mouth frozen": "the same frames with the mean mouth pasted in.",
+    "lips at rest": "the avatar, its lips held still.",
 }
 
 

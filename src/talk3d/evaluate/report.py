@@ -21,6 +21,7 @@ RIVALS = (
     "nearest frame (pose)",
     "nearest frame (sound)",
     "result, mouth frozen",
+    "lips at rest",
     "rolled audio",
 )
 """Rows whose mouths must be further off than the result's; others only stand by."""

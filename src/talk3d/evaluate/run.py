@@ -95,7 +95,7 @@ def evaluate(
         reference: A subject folder, or a video.
         out: Folder to write to; made if absent.
         extras: More rows by label, each the mean of one or more videos placed in time
-            like the result: `rolled audio` (5 shifts), `silence`.
+            like the result: `rolled audio` (5 shifts), `lips at rest`.
         config: What to measure.
 
     Raises:
