@@ -114,6 +114,15 @@ def test_rendering_agrees_with_querying_along_its_rays(generator):
     )
 
 
+def test_density_alone_is_that_of_a_whole_query(generator):
+    _, planes, _, _ = _pictures(generator)
+    points = 1.2 * torch.rand(2, 500, 3, generator=torch.Generator().manual_seed(4))
+    wanted = generator.query(planes, points - 0.6)[0]
+    found = generator.query_density(planes, points - 0.6)
+    assert wanted.min() < -20 < wanted.max()
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("march", ["cells", "midpoint"])
 def test_images_of_one_person_may_share_its_planes(march):
     config = GeneratorConfig.tiny()

@@ -105,3 +105,8 @@ class Decoder(nn.Module):
         return x[..., 0], torch.add(
             x.new_tensor(-0.001), torch.sigmoid(x[..., 1:]), alpha=1.002
         )
+
+    def density(self, x: Float[Tensor, "batch n c"]) -> Float[Tensor, "batch n"]:
+        """Return raw density alone, in float32."""
+        hidden, activation, last = self.net
+        return last(activation(hidden(x)), outputs=1)[..., 0].float()

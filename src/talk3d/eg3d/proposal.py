@@ -26,6 +26,7 @@ from talk3d.eg3d.depths import (
 from talk3d.eg3d.volume import (
     Field,
     Marched,
+    RawField,
     VolumeConfig,
     cell_weights,
     march_given,
@@ -49,6 +50,7 @@ def march_proposed(
     *,
     rules: VolumeConfig,
     closer: Rays | None = None,
+    scouted: RawField | None = None,
 ) -> Marched:
     """Render a square image of rays with the depths that a coarser image proposes.
 
@@ -60,8 +62,10 @@ def march_proposed(
         rules: factor on densities and background.
         closer: the rays of an image of twice the side, of one item, for a picture that
             is shown; none: every pixel is one ray.
+        scouted: the raw density of the field alone, if it is had for less.
     """
-    proposed = propose(field, scouts, sampling, rules=rules)
+    scouted = scouted or (lambda points: field(points)[0])
+    proposed = propose(scouted, scouts, sampling, rules=rules)
     sides = [math.isqrt(r.near.shape[1]) for r in (rays, scouts)]
     factor = sides[0] // sides[1]
     near = proposed.unflatten(1, (sides[1], sides[1]))
@@ -133,7 +137,7 @@ def _inside(
 
 @torch.no_grad()
 def propose(
-    field: Field, scouts: Rays, sampling: Sampling, *, rules: VolumeConfig
+    field: RawField, scouts: Rays, sampling: Sampling, *, rules: VolumeConfig
 ) -> Float[Tensor, "batch rays bins"]:
     """Return how much each bin of a ray, or of a neighbour, is seen.
 
@@ -144,7 +148,7 @@ def propose(
     points = (
         scouts.origins[..., None, :] + t[..., None] * (scouts.directions[..., None, :])
     )
-    raw = field(points.flatten(1, 2))[0].unflatten(1, t.shape[1:])
+    raw = field(points.flatten(1, 2)).unflatten(1, t.shape[1:])
     density = functional.softplus(raw - 1.0) * rules.sharpness
     steps = torch.linspace(0, 1, sampling.coarse + 1, device=t.device)
     edges = scouts.near[..., None] + (scouts.far - scouts.near)[..., None] * steps

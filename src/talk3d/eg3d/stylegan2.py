@@ -92,10 +92,13 @@ class Linear(nn.Module):
         self.bias = nn.Parameter(torch.full((outputs,), bias / rate))
         self.rate = rate
 
-    def forward(self, x: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch out"]:
-        """Apply the map."""
+    def forward(
+        self, x: Float[Tensor, "*batch inputs"], outputs: int | None = None
+    ) -> Float[Tensor, "*batch out"]:
+        """Apply the map; ``outputs``: only so many of its first results."""
         gain = self.rate / math.sqrt(self.weight.shape[1])
-        return functional.linear(x, self.weight * gain, self.bias * self.rate)
+        weight, bias = self.weight[:outputs], self.bias[:outputs]
+        return functional.linear(x, weight * gain, bias * self.rate)
 
 
 class Mapping(nn.Module):

@@ -34,6 +34,7 @@ __all__ = [
     "March",
     "Marched",
     "PlaneAxes",
+    "RawField",
     "VolumeConfig",
     "box_interval",
     "cell_edges",
@@ -51,6 +52,8 @@ PlaneAxes = Literal["official", "xy_xz_zy", "xy_yz_zx"]
 March = Literal["midpoint", "cells"]
 Field = Callable[[Tensor], tuple[Tensor, Tensor]]
 """World points (batch n 3) to raw density (batch n) and features (batch n c)."""
+RawField = Callable[[Tensor], Tensor]
+"""World points (batch n 3) to raw density (batch n) alone."""
 _THINNEST = 1e-3
 """World units: deviations far below it count as this much."""
 
