@@ -11,7 +11,6 @@ from talk3d.camera import camera_rays, orbit_label
 from talk3d.eg3d import volume
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.depths import Sampling
-from talk3d.eg3d.field import PlaneField
 from talk3d.eg3d.files import load_generator, save_generator
 from talk3d.eg3d.generator import Generator, Rendering
 from talk3d.eg3d.presets import ffhq512, small
@@ -118,8 +117,8 @@ def test_rendering_agrees_with_querying_along_its_rays(generator):
 def test_density_alone_is_that_of_a_whole_query(generator):
     _, planes, _, _ = _pictures(generator)
     points = 1.2 * torch.rand(2, 500, 3, generator=torch.Generator().manual_seed(4))
-    field = PlaneField(planes, generator.decoder, generator.config.volume)
-    wanted, found = generator.query(planes, points - 0.6)[0], field.raw(points - 0.6)
+    wanted = generator.query(planes, points - 0.6)[0]
+    found = generator.query_density(planes, points - 0.6)
     assert wanted.min() < -20 < wanted.max()
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
 

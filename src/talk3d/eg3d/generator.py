@@ -23,12 +23,15 @@ from talk3d.eg3d.backbone import Backbone, Decoder, Synthesis
 from talk3d.eg3d.condition import condition_vector
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.depths import Rays, Sampling
-from talk3d.eg3d.field import PlaneField
 from talk3d.eg3d.proposal import march_proposed
 from talk3d.eg3d.stylegan2 import BlockConfig, Mapping, body_dtype
 from talk3d.eg3d.superres import SuperResolution
+from talk3d.eg3d.triplane import sample_planes
+from talk3d.neck import rest_points
 
 __all__ = ["Generator", "Rendering"]
+
+_OUTSIDE = -30.0
 
 
 @dataclass(frozen=True)
@@ -206,7 +209,30 @@ class Generator(nn.Module):
         See ``density`` for what the raw density means. With cells marching, nothing
         is outside the box.
         """
-        return self._field(planes, None)(points)
+        raw, features = self.decoder(self._sampled(planes, points))
+        return self._inside(raw, points), features
+
+    def query_density(
+        self,
+        planes: Float[Tensor, "batch 3 c height width"],
+        points: Float[Tensor, "batch n 3"],
+    ) -> Float[Tensor, "batch n"]:
+        """Return the raw density of ``query`` alone, for less."""
+        return self._inside(self.decoder.density(self._sampled(planes, points)), points)
+
+    def _sampled(self, planes: Tensor, points: Tensor) -> Float[Tensor, "batch n c"]:
+        rules = self.config.volume
+        return sample_planes(planes, points, axes=rules.axes, box=rules.box)
+
+    def _inside(
+        self, raw: Float[Tensor, "batch n"], points: Float[Tensor, "batch n 3"]
+    ) -> Float[Tensor, "batch n"]:
+        """Drop what is outside the box, where cells are marched."""
+        rules = self.config.volume
+        if rules.march != "cells":
+            return raw
+        outside = points.detach().abs().amax(-1) > rules.box / 2
+        return raw.masked_fill(outside, _OUTSIDE)
 
     def density(self, raw: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Return density per world unit from the raw density of ``query``."""
@@ -243,7 +269,7 @@ class Generator(nn.Module):
         if rules.march == "midpoint":
             times = len(origins) // len(planes)
             many = planes if times == 1 else planes.repeat_interleave(times, dim=0)
-            field = self._field(many, neck)
+            field = _Field(self, many, neck)
             return volume.march_midpoint(field, rays, samples, rules=rules)
 
         def marched(field: volume.Field, ray: Rays, _item: int) -> volume.Marched:
@@ -308,7 +334,7 @@ class Generator(nn.Module):
         scouts = self._rays(*camera_rays(label, few)).items()
         closer = self._rays(*camera_rays(label, 2 * size)).items() if shown else []
 
-        def marched(field: PlaneField, ray: Rays, item: int) -> volume.Marched:
+        def marched(field: _Field, ray: Rays, item: int) -> volume.Marched:
             given = field, ray, scouts[item], samples
             many = closer[item] if shown else None
             return march_proposed(*given, rules=rules, closer=many, scouted=field.raw)
@@ -333,15 +359,12 @@ class Generator(nn.Module):
         raw = rendering.picture()[:, : self.config.superres.picture_channels]
         return self.superresolution(rendering.features, raw, w[:, -1], patch=patch)
 
-    def _field(self, planes: Tensor, neck: Tensor | None) -> PlaneField:
-        return PlaneField(planes, self.decoder, self.config.volume, neck)
-
     def _by_item(
         self,
         planes: Tensor,
         rays: Rays,
         neck: Tensor | None,
-        march: Callable[[PlaneField, Rays, int], volume.Marched],
+        march: Callable[["_Field", Rays, int], volume.Marched],
     ) -> volume.Marched:
         """March item by item: large intermediate results cost page faults."""
         count = len(rays.near)
@@ -351,7 +374,7 @@ class Generator(nn.Module):
         ones = [one.permute(0, 3, 4, 1, 2) for one in pixels]
         each = [one for one in ones for _ in range(count // len(planes))]
         marched = [
-            march(self._field(one, motion), ray, item)
+            march(_Field(self, one, motion), ray, item)
             for item, (one, motion, ray) in enumerate(
                 zip(each, necks, rays.items(), strict=True)
             )
@@ -365,6 +388,27 @@ class Generator(nn.Module):
         else:
             near, far = (torch.full_like(origins[..., 0], t) for t in rules.interval)
         return Rays(origins, directions, near, far)
+
+
+@dataclass(frozen=True)
+class _Field:
+    """What is at points of the head frame."""
+
+    generator: Generator
+    planes: Float[Tensor, "batch 3 c height width"]
+    neck: Float[Tensor, "batch 4 4"] | None
+
+    def __call__(
+        self, points: Float[Tensor, "batch n 3"]
+    ) -> tuple[Float[Tensor, "batch n"], Float[Tensor, "batch n c"]]:
+        return self.generator.query(self.planes, self._rest(points))
+
+    def raw(self, points: Float[Tensor, "batch n 3"]) -> Float[Tensor, "batch n"]:
+        """Return the raw density alone."""
+        return self.generator.query_density(self.planes, self._rest(points))
+
+    def _rest(self, points: Float[Tensor, "batch n 3"]) -> Float[Tensor, "batch n 3"]:
+        return points if self.neck is None else rest_points(points, self.neck)
 
 
 def _with_spread(
