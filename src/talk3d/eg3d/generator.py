@@ -9,7 +9,6 @@ Module names follow the published EG3D checkpoints. Convolutions run in the dtyp
 ``torch.autocast`` where it is on; rays, decoder outputs and results are float32.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,6 +23,7 @@ from talk3d.eg3d.condition import condition_vector
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.depths import Rays, Sampling
 from talk3d.eg3d.proposal import march_proposed
+from talk3d.eg3d.rendering import Rendering, squared
 from talk3d.eg3d.stylegan2 import BlockConfig, Mapping, body_dtype
 from talk3d.eg3d.superres import SuperResolution
 from talk3d.eg3d.triplane import sample_planes
@@ -32,25 +32,6 @@ from talk3d.neck import rest_points
 __all__ = ["Generator", "Rendering"]
 
 _OUTSIDE = -30.0
-
-
-@dataclass(frozen=True)
-class Rendering:
-    """What the rays of a camera see."""
-
-    features: Float[Tensor, "batch c height width"]
-    """-1 to 1, over a background of -1 unless the configuration says white; the first
-    three channels are the raw colour."""
-    depth: Float[Tensor, "batch 1 height width"]
-    """Mean distance along the ray, world units."""
-    alpha: Float[Tensor, "batch 1 height width"]
-    """Opacity, 0 to 1."""
-    spread: Float[Tensor, "batch 1 height width"]
-    """Deviation of the distance, world units: how thick what is seen there is."""
-
-    def picture(self) -> Float[Tensor, "batch 4 height width"]:
-        """Return the raw premultiplied colour and the matte, all from -1 to 1."""
-        return torch.cat([self.features[:, :3], 2 * self.alpha - 1], dim=1)
 
 
 class Generator(nn.Module):
@@ -301,7 +282,7 @@ class Generator(nn.Module):
             return volume.march_cells(field, ray, depths[item : item + 1], rules=rules)
 
         rays = self._rays(origins, directions)
-        return _squared(self._by_item(planes, rays, neck, marched))
+        return squared(self._by_item(planes, rays, neck, marched))
 
     def render(
         self,
@@ -330,7 +311,7 @@ class Generator(nn.Module):
         few = (rules.proposal_size or 0) * size // self.config.neural_size
         if few == 0 or size <= few or size % few:
             rendered = self.render_rays(planes, origins, directions, samples, neck=neck)
-            return _squared(rendered)
+            return squared(rendered)
         scouts = self._rays(*camera_rays(label, few)).items()
         closer = self._rays(*camera_rays(label, 2 * size)).items() if shown else []
 
@@ -340,7 +321,7 @@ class Generator(nn.Module):
             return march_proposed(*given, rules=rules, closer=many, scouted=field.raw)
 
         rays = self._rays(origins, directions)
-        return _squared(self._by_item(planes, rays, neck, marched))
+        return squared(self._by_item(planes, rays, neck, marched))
 
     def upsample(
         self,
@@ -418,10 +399,3 @@ def _with_spread(
     del module
     if prefix + "z_std" in state:
         state[prefix + "z_spread"] = torch.diag(state.pop(prefix + "z_std"))
-
-
-def _squared(seen: volume.Marched) -> Rendering:
-    square = (math.isqrt(seen.depth.shape[1]),) * 2
-    ones = (part[:, None] for part in seen[1:])
-    maps = (seen.features.transpose(1, 2), *ones)
-    return Rendering(*(part.unflatten(2, square) for part in maps))
