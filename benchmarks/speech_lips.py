@@ -5,7 +5,8 @@
 fits on the training part of each subject, tells the lips of the test part, and prints
 the rows for docs/results.md: LMD in the head frame (40 points, centred, percent of the
 distance of the outer eye corners), explained variance, correlation of gap and width,
-and the deviation of the lips over the true one.
+and the deviation of the lips over the true one. `--speech-model FOLDER` adds the row of
+a wav2vec 2.0 or HuBERT model that listens, too.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import torch
 from talk3d.audio import MelConfig, audio_windows, log_mel
 from talk3d.dataset import Subject
 from talk3d.lips import LIP_POINTS, common_lips, lip_rim, lip_shapes
+from talk3d.speech_model import SpeechModel, load_speech_model
 from talk3d.voice import fit_voice
 
 ROLLS = (1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6)
@@ -33,14 +35,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("subjects", nargs="+", type=Path)
     parser.add_argument("--late", type=float, default=0.0, help="sound, seconds")
+    parser.add_argument("--speech-model", help="a folder, or an id on the hub")
     options = parser.parse_args()
+    name = options.speech_model
+    model = None if name is None else load_speech_model(name)
     torch.set_num_threads(1)
     for path in options.subjects:
         print(f"\n{path.name}\n{'':28} LMD %     R2    gap  width motion")
-        run(Subject.open(path), options.late)
+        run(Subject.open(path), options.late, model)
 
 
-def run(subject: Subject, late: float) -> None:
+def run(subject: Subject, late: float, model: SpeechModel | None) -> None:
     """Print the rows of a subject."""
     lips = lip_shapes(subject.arrays["landmarks"], subject.arrays["camera"])
     train, test = (np.array(part) for part in (subject.train, subject.test))
@@ -58,10 +63,15 @@ def run(subject: Subject, late: float) -> None:
         show(label, ridge(wide, lips, (train, test), kernel), truth, mean)
     own, _ = fit_voice(wave, times[train], lips[train])
     show("the own sound alone", own.lips(wave, times[test]).numpy(), truth, mean)
-    parts = {"common": common_lips(), "rim": lip_rim()}
-    free, _ = fit_voice(wave, times[train], lips[train], common=parts["common"])
+    common, rim = common_lips(), lip_rim()
+    free, _ = fit_voice(wave, times[train], lips[train], common=common)
     show("no sound shuts the lips", free.lips(wave, times[test]).numpy(), truth, mean)
-    voice, _ = fit_voice(wave, times[train], lips[train], **parts)
+    if model is not None:
+        aided, _ = fit_voice(
+            wave, times[train], lips[train], common=common, rim=rim, model=model
+        )
+        show("and a speech model", aided.lips(wave, times[test]).numpy(), truth, mean)
+    voice, _ = fit_voice(wave, times[train], lips[train], common=common, rim=rim)
     told = voice.lips(wave, times[test]).numpy()
     show("talk3d.voice", told, truth, mean)
     rolled = [np.roll(told, round(part * len(test)), 0) for part in ROLLS]

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 from tests.drawn import write_ball_subject
+from tests.listening import Telling
 
 from talk3d import guard, registration
 from talk3d.animator.train import AnimatorTrainConfig
 from talk3d.avatar import load_avatar
+from talk3d.checkpoint import read_header
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.files import load_generator, save_generator
 from talk3d.eg3d.generator import Generator
@@ -98,6 +100,23 @@ def test_lips_are_aimed_when_all_is_learned(fitted, tmp_path):
     train_subject(subject.path, person, out, CONFIG, report, nets=Nobody())
     assert seen[-1] == ("aim", 1.0)
     assert load_avatar(out).space.basis.any()
+
+
+def test_a_speech_model_listens_with_the_voice(fitted, tmp_path):
+    subject, person = fitted
+    out, signal = tmp_path / "me.safetensors", np.random.default_rng(0)
+    model = Telling.of(signal.normal(size=(subject.frames, 2)))
+    stages = []
+    train_subject(
+        subject.path,
+        person,
+        out,
+        CONFIG,
+        lambda stage, _: stages.append(stage),
+        speech_model=model,
+    )
+    assert read_header(out)["parents"]["speech_model"] == model.sha256
+    assert load_avatar(out, speech_model=model).voice.model is model
 
 
 def test_an_avatar_is_seen_with_registered_poses(fitted, tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from tests.listening import Telling
 
 from talk3d.lips import LIP_POINTS, common_lips, lip_rim
 from talk3d.speech.network import MOUTH
@@ -134,6 +135,26 @@ def test_a_few_grimaces_do_not_bend_the_rest(fitted):
         for voice in (calm, wild)
     ]
     assert errors[1] < 1.5 * errors[0]
+
+
+def test_a_speech_model_that_knows_the_lips_is_believed(fitted):
+    wave, times, _, _, _ = fitted
+    lips = np.random.default_rng(5).normal(2.0, 1.0, (len(times), 3))
+    model = Telling.of(lips @ np.array([[1.0, 2, 0], [0, 1, 1], [2, 0, 1]]) + 7)
+    voice, told = fit_voice(wave, times, lips, model=model)
+    for found in (told, voice.lips(wave, times).numpy()):
+        assert ((found - lips) ** 2).mean() < 0.1
+
+
+def test_a_speech_model_that_knows_nothing_is_not_asked(fitted):
+    wave, times, lips, voice, told = fitted
+    noise = np.random.default_rng(5).normal(size=(len(times), 40))
+    deaf, told_again = fit_voice(wave, times, lips, model=Telling.of(noise))
+    assert not deaf.weight[len(voice.weight) :].any()
+    np.testing.assert_allclose(told_again, told, atol=1e-5)
+    torch.testing.assert_close(
+        deaf.lips(wave, times), voice.lips(wave, times), atol=1e-4, rtol=0
+    )
 
 
 def test_lips_that_smiled_for_a_while_rest_as_they_mostly_were():

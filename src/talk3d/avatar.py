@@ -38,6 +38,7 @@ from talk3d.lips import (
 from talk3d.motion import Motion, continued
 from talk3d.person import PERSONAL, Person, person_from_state, person_state
 from talk3d.precision import body_precision
+from talk3d.speech_model import SpeechModel
 from talk3d.view import View, seen_from
 from talk3d.voice import Voice, fit_voice, told_share
 
@@ -82,8 +83,14 @@ class Avatar:
     first frame, and ``source``: the SHA-256 of the video."""
 
     @classmethod
-    def of(cls, subject: Subject, person: Person, animator: Animator) -> "Avatar":
-        """Put an avatar together."""
+    def of(
+        cls,
+        subject: Subject,
+        person: Person,
+        animator: Animator,
+        speech_model: SpeechModel | None = None,
+    ) -> "Avatar":
+        """Put an avatar together; a speech model, if given, listens with its voice."""
         eye, rotation, landmark = driving_signals(subject.arrays)
         space, train = lip_space(subject), subject.train
         index = np.flatnonzero(subject.arrays["valid"] > 0)
@@ -91,7 +98,12 @@ class Avatar:
         times = (index + 0.5) / subject.fps
         lips = seen_lips(subject)[index]
         voice, told = fit_voice(
-            subject.audio(), times, lips, common=common_lips(), rim=lip_rim()
+            subject.audio(),
+            times,
+            lips,
+            common=common_lips(),
+            rim=lip_rim(),
+            model=speech_model,
         )
         return cls(
             person=person,
@@ -244,23 +256,33 @@ def save_avatar(
             "generator": asdict(avatar.person.generator.config),
             "animator": asdict(avatar.animator.config),
         },
-        parents=heard_by() | (parents or {}),
+        parents=heard_by(avatar.voice.model) | (parents or {}),
         extra=avatar.info,
         licence=PERSONAL,
     )
 
 
-def load_avatar(path: Path, device: torch.device = CPU) -> Avatar:
+def load_avatar(
+    path: Path,
+    device: torch.device = CPU,
+    *,
+    speech_model: SpeechModel | None = None,
+) -> Avatar:
     """Read an avatar file, its networks onto a device.
+
+    Args:
+        path: the file.
+        device: where its networks draw.
+        speech_model: the one it was made with, if any.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is damaged, holds something else, or hears otherwise.
     """
     saved = load_model(path, kind="avatar")
-    check_hearing(path, saved.parents)
+    check_hearing(path, saved.parents, speech_model)
     try:
-        avatar = _rebuilt(saved)
+        avatar = _rebuilt(saved, speech_model)
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         message = (
             f"{path} holds no whole avatar ({error}): make it again with talk3d create,"
@@ -271,14 +293,14 @@ def load_avatar(path: Path, device: torch.device = CPU) -> Avatar:
     return replace(avatar, person=person, animator=animator)
 
 
-def _rebuilt(saved: Checkpoint) -> Avatar:
+def _rebuilt(saved: Checkpoint, speech_model: SpeechModel | None) -> Avatar:
     """Put an avatar together from its file."""
     parts: dict[str, dict[str, Tensor]] = {}
     for name, value in expanded(saved.state).items():
         owner, dot, rest = name.partition(".")
         if dot:
             parts.setdefault(owner + dot, {})[rest] = value
-    _check_shapes(parts, saved.extra)
+    _check_shapes(parts, saved.extra, heard_numbers(speech_model))
     person = person_from_state(saved.config["generator"], parts[_PERSON])
     config = AnimatorConfig.from_json(saved.config["animator"])
     rules = person.generator.config
@@ -296,15 +318,17 @@ def _rebuilt(saved: Checkpoint) -> Avatar:
         person=person,
         animator=animator,
         space=LipSpace(**parts[_LIPS]),
-        voice=Voice(**parts[_VOICE]),
+        voice=Voice(**parts[_VOICE], model=speech_model),
         info=saved.extra,
         **parts[_MOTION],
     )
 
 
-def _check_shapes(parts: dict[str, dict[str, Tensor]], info: dict[str, Any]) -> None:
+def _check_shapes(
+    parts: dict[str, dict[str, Tensor]], info: dict[str, Any], heard: int
+) -> None:
     """Refuse lips, a voice or a motion of other sizes than an avatar's."""
-    frames, heard, lips = len(parts[_MOTION]["camera"]), heard_numbers(), _LIP_LENGTH
+    frames, lips = len(parts[_MOTION]["camera"]), _LIP_LENGTH
     side = parts[_MOTION]["plate"].shape[-1]
     wanted = {
         _MOTION: {

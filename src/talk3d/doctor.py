@@ -42,6 +42,10 @@ def examine() -> Iterator[str]:
         yield "synthetic voices: no; install espeak-ng"
     else:
         yield "synthetic voices: yes, espeak-ng"
+    if importlib.util.find_spec("transformers") is None:
+        yield "speech models of others: no; pip install 'talk3d[speech]'"
+    else:
+        yield "speech models of others: yes, wav2vec 2.0 and HuBERT"
 
 
 def _opengl() -> str:

@@ -1,8 +1,8 @@
 """What is heard around moments of a sound, as numbers that a voice is fitted to.
 
 Comes in: 16 kHz sound and moments. Goes out: rows of features, the knowing part first
-(embeddings of the hearing network, its mouth, cepstra), then bare log-mel bands; and
-how surely lips are pressed together.
+(embeddings of the hearing network, its mouth, cepstra), then bare log-mel bands, then
+what a speech model says if one is given; and how surely lips are pressed together.
 """
 
 import math
@@ -16,6 +16,7 @@ from scipy.fft import dct
 
 from talk3d.audio import SAMPLE_RATE, MelConfig, log_mel
 from talk3d.speech.network import shipped_hearing, shipped_hearing_sha256
+from talk3d.speech_model import SpeechModel
 
 __all__ = [
     "check_hearing",
@@ -26,6 +27,7 @@ __all__ = [
     "heard_numbers",
     "knowing_numbers",
     "lip_contact",
+    "listeners",
     "mean_and_divisor",
     "mouth_numbers",
 ]
@@ -44,27 +46,43 @@ _BEFORE, _AFTER = 3.0, 1.0
 Features = Float[np.ndarray, "frames features"]
 Wave = Float[np.ndarray, " samples"]
 Times = Float[np.ndarray, " frames"]
-_HEARING = "hearing"
+_HEARING, _MODEL = "hearing", "speech_model"
 
 
-def heard_by() -> dict[str, str]:
+def heard_by(model: SpeechModel | None) -> dict[str, str]:
     """Return what a voice fitted now is bound to: role and sha256, for ``parents``."""
-    return {_HEARING: shipped_hearing_sha256()}
+    bound = {_HEARING: shipped_hearing_sha256()}
+    return bound if model is None else bound | {_MODEL: model.sha256}
 
 
-def check_hearing(path: Path, parents: Mapping[str, str]) -> None:
-    """Refuse a file whose voice was fitted to what another network hears.
+def check_hearing(
+    path: Path, parents: Mapping[str, str], model: SpeechModel | None
+) -> None:
+    """Refuse a file whose voice was fitted to what others hear.
 
     Raises:
         ValueError: if the file's ``parents`` name another hearing network than the
-            shipped one; those of older files name none.
+            shipped one (those of older files name none), or another speech model than
+            the given one.
     """
-    if parents.get(_HEARING) in (None, shipped_hearing_sha256()):
+    if parents.get(_HEARING) not in (None, shipped_hearing_sha256()):
+        message = (
+            f"{path} was made with another hearing network than this version's: make it"
+            " again with talk3d create, or use the version that made it"
+        )
+        raise ValueError(message)
+    wanted, given = parents.get(_MODEL), None if model is None else model.sha256
+    if wanted == given:
         return
-    message = (
-        f"{path} was made with another hearing network than this version's: make it"
-        " again with talk3d create, or use the version that made it"
-    )
+    if wanted is None:
+        message = f"{path} was made without a speech model: leave out --speech-model"
+    else:
+        found = "none was" if model is None else f"{model.name} ({model.sha256[:12]})"
+        message = (
+            f"{path} was made with a speech model (sha256 {wanted[:12]}), {found}"
+            f"{' given' if model is None else ' is another'}: give the same one with"
+            " --speech-model"
+        )
     raise ValueError(message)
 
 
@@ -75,9 +93,18 @@ def knowing_numbers() -> int:
     return len(_HEARD_OFFSETS) * hearing.width + hearing.mouth + cepstra
 
 
-def heard_numbers() -> int:
+def heard_numbers(model: SpeechModel | None = None) -> int:
     """Return how many features there are."""
-    return knowing_numbers() + MelConfig().mels // 2 * len(_SOUND_OFFSETS)
+    own = knowing_numbers() + MelConfig().mels // 2 * len(_SOUND_OFFSETS)
+    return own if model is None else own + model.numbers
+
+
+def listeners(
+    features: Float[np.ndarray, "frames all"],
+) -> list[Float[np.ndarray, "frames _"]]:
+    """Return what each listener hears: the knowing, the bare, and a speech model."""
+    edges = [knowing_numbers(), heard_numbers()]
+    return [part for part in np.split(features, edges, axis=1) if part.shape[1]]
 
 
 def mouth_numbers() -> slice:
@@ -89,14 +116,21 @@ def mouth_numbers() -> slice:
 
 def mean_and_divisor(features: Features) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and divisor that give each part its share."""
-    hearing, knowing = shipped_hearing().config, knowing_numbers()
+    hearing, own = shipped_hearing().config, heard_numbers()
     embedded = len(_HEARD_OFFSETS) * hearing.width
-    cepstra, bare = knowing - embedded - hearing.mouth, features.shape[1] - knowing
-    sizes = np.array([embedded, hearing.mouth, cepstra, bare])
-    shares = np.array([1.0, 1.0, _CEPSTRA_SHARE, 1.0]) / np.sqrt(sizes)
+    cepstra = knowing_numbers() - embedded - hearing.mouth
+    bare, others = own - knowing_numbers(), features.shape[1] - own
+    sizes = np.array([embedded, hearing.mouth, cepstra, bare, others])
+    shares = np.array([1.0, 1.0, _CEPSTRA_SHARE, 1.0, 1.0])
+    shares /= np.sqrt(np.maximum(sizes, 1))
     deviation = features.std(0)
-    floor = 1e-3 + 1e-2 * float(deviation.mean())
+    floor = np.repeat(_floors(deviation[:own], deviation[own:]), (own, others))
     return features.mean(0), (deviation + floor) / np.repeat(shares, sizes)
+
+
+def _floors(*deviations: np.ndarray) -> list[float]:
+    """Return the deviation below which a feature of a listener is as good as still."""
+    return [1e-3 + 1e-2 * float(d.mean()) if d.size else 0.0 for d in deviations]
 
 
 def excerpt(
@@ -109,13 +143,22 @@ def excerpt(
     return wave[first : max(last, first + step)], times - first / SAMPLE_RATE
 
 
-def heard(wave: Wave, times: Times) -> Features:
+def heard(wave: Wave, times: Times, model: SpeechModel | None = None) -> Features:
     """Return embeddings, the mouth, cepstra and bands around moments.
 
     Args:
         wave: 16 kHz mono sound, -1 to 1.
         times: moments, seconds; beyond the ends there is silence.
+        model: what it says follows.
     """
+    own = _own(*excerpt(wave, times))
+    if model is None:
+        return own
+    return np.concatenate([own, model.heard(wave, times)], axis=1)
+
+
+def _own(wave: Wave, times: Times) -> Features:
+    """Return what needs no model of others."""
     mels = log_mel(torch.from_numpy(np.asarray(wave, np.float32)), MelConfig())
     hearing = shipped_hearing()
     moments = torch.from_numpy(times[:, None] + np.array(_HEARD_OFFSETS))

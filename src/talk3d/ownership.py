@@ -116,4 +116,5 @@ def _lasting(config: dict[str, Any]) -> dict[str, Any]:
     reading = dict(config.get("preprocess", {}))
     for name in ("offline", "models_dir"):
         reading.pop(name, None)
-    return config | {"preprocess": reading}
+    # Runs of older versions had no speech model to name.
+    return {"speech_model": None} | config | {"preprocess": reading}

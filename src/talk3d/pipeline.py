@@ -42,6 +42,7 @@ from talk3d.person import Person, load_person, save_person
 from talk3d.personalize import PersonalizeConfig, personalize
 from talk3d.preprocess.run import PreprocessConfig, preprocess
 from talk3d.registration import moved, register
+from talk3d.speech_model import SpeechModel, load_speech_model
 from talk3d.trust.consent import Consent
 from talk3d.trust.holders import (
     avatar_consent,
@@ -89,6 +90,8 @@ class CreateConfig:
     """Learning to speak."""
     max_minutes: float | None = None
     """Time limit of fitting and learning; they take fewer steps where it is short."""
+    speech_model: str | None = None
+    """Folder or hub id of a wav2vec 2.0 or HuBERT model that listens, too."""
 
     def __post_init__(self) -> None:
         """Refuse a time limit that is none."""
@@ -125,8 +128,8 @@ def create(
 
     Raises:
         ValueError: if the video or the name cannot be used or are one, the work folder
-            belongs to another video or configuration, or the avatar exists and is not
-            this run's.
+            belongs to another video or configuration, the avatar exists and is not
+            this run's, or the speech model cannot be used.
         FileNotFoundError: if the video or the prior is missing.
         OSError: if there is too little disk space.
     """
@@ -135,6 +138,8 @@ def create(
     work.mkdir(parents=True, exist_ok=True)
     check_disk(work)
     claim(work, video, prior, asdict(config))
+    offline, listening = config.preprocess.offline, config.speech_model
+    model = load_speech_model(listening, offline=offline) if listening else None
     subject, generator = work / "subject", work / "generator.safetensors"
     check_own(out, generator)
     if not (subject / "subject.json").is_file():
@@ -153,7 +158,14 @@ def create(
         reading = config.preprocess
         nets = FaceNets(model_files(reading.models_dir, offline=reading.offline))
         train_subject(
-            subject, generator, out, learning, report, nets=nets, device=device
+            subject,
+            generator,
+            out,
+            learning,
+            report,
+            nets=nets,
+            speech_model=model,
+            device=device,
         )
     note(
         "created",
@@ -238,12 +250,13 @@ def train_subject(
     report: Report,
     *,
     nets: FaceNets | None = None,
+    speech_model: SpeechModel | None = None,
     device: torch.device | None = None,
 ) -> None:
     """Teach a personalised generator to speak and write an avatar file.
 
-    Without face networks lips are not aimed (``talk3d.aim``); without a device it
-    learns on the best there is.
+    Without face networks lips are not aimed (``talk3d.aim``); without a speech model
+    the shipped network listens alone; without a device it learns on the best there is.
 
     Raises:
         ValueError: if the name does not end in ``.safetensors``, or is of a folder or
@@ -285,7 +298,7 @@ def train_subject(
         preview.offer(person)
     assert trained is not None
     posed = registered(posed, trained, range(opened.frames), last)
-    avatar = Avatar.of(posed, person, trained)
+    avatar = Avatar.of(posed, person, trained, speech_model)
     if nets is not None:
         avatar = aimed(avatar, posed, nets, lambda part: report("aim", part))
     parents = {"generator": file_sha256(generator), "subject": opened.fingerprint()}

@@ -26,6 +26,7 @@ from talk3d.explain import explain
 from talk3d.inlay import Crop, SourceFrames, whole_frames
 from talk3d.motion import Motion
 from talk3d.movie import write_alpha_movie, write_movie
+from talk3d.speech_model import SpeechModel
 from talk3d.trust.consent import permit
 from talk3d.trust.holders import avatar_consent, avatar_fingerprint
 from talk3d.trust.marking import Marks, marked_output
@@ -94,11 +95,13 @@ def speak(
     config: SpeakConfig,
     report: Report,
     *,
+    speech_model: SpeechModel | None = None,
     device: torch.device | None = None,
 ) -> None:
     """Write a video of an avatar saying a sound file.
 
-    Without a device the best there is draws it.
+    An avatar that was made with a speech model needs the same one. Without a device the
+    best there is draws it.
 
     Raises:
         FileNotFoundError: if a file is missing.
@@ -113,7 +116,8 @@ def speak(
     )
     about = {"avatar": avatar_fingerprint(avatar), "speech": spoken}
     about |= config.edit.told()
-    loaded = load_avatar(avatar, device or best_device())
+    place = device or best_device()
+    loaded = load_avatar(avatar, place, speech_model=speech_model)
     if config.edit != NOTHING_EDITED:
         voice = loaded.voice.articulated(config.edit.articulation)
         person = edited(loaded.person, config.edit)
@@ -175,11 +179,13 @@ def explain_frame(
     out: Path,
     frame: int,
     *,
+    speech_model: SpeechModel | None = None,
     device: torch.device | None = None,
 ) -> None:
     """Write a sheet of what the tokens do in one frame of a speech.
 
-    Without a device the best there is draws it.
+    An avatar that was made with a speech model needs the same one. Without a device the
+    best there is draws it.
 
     Raises:
         FileNotFoundError: if a file is missing.
@@ -190,7 +196,9 @@ def explain_frame(
     wave, spoken = load_audio(speech).numpy(), file_sha256(speech)
     consent = avatar_consent(avatar)
     permit(consent, purpose="private", speech_sha256=spoken, name=avatar.name)
-    sheet = explain(load_avatar(avatar, device or best_device()), wave, frame)
+    place = device or best_device()
+    loaded = load_avatar(avatar, place, speech_model=speech_model)
+    sheet = explain(loaded, wave, frame)
     about = "what the tokens of an avatar do"
     stamp = avatar_stamp(consent, about, avatar=avatar_fingerprint(avatar))
     write_picture(out, sheet, stamp)
@@ -203,6 +211,7 @@ def replay(
     *,
     roll: float = 0.0,
     marks: Marks = _MARKED,
+    speech_model: SpeechModel | None = None,
     device: torch.device | None = None,
 ) -> None:
     """Write the test part of a subject as the avatar shows it, self-driven.
@@ -217,6 +226,7 @@ def replay(
         roll: seconds by which the driving sound is rolled around, for the control
             row that says how much the right sound matters.
         marks: how the video is marked, and what it is made for.
+        speech_model: the one that the avatar was made with, if any.
         device: where the frames are drawn; none: the best there is.
 
     Raises:
@@ -228,7 +238,8 @@ def replay(
     consent = avatar_consent(avatar)
     permit(consent, purpose=marks.purpose, speech_sha256=None, name=avatar.name)
     about = {"avatar": avatar_fingerprint(avatar), "speech": "the recording's own"}
-    loaded = load_avatar(avatar, device or best_device())
+    place = device or best_device()
+    loaded = load_avatar(avatar, place, speech_model=speech_model)
     opened = Subject.open(subject)
     if not opened.is_parent(read_header(avatar)["parents"].get("subject")):
         message = (

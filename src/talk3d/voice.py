@@ -4,7 +4,8 @@ Comes in: the sound of a recording and the lip shapes of its frames. Goes out: a
 map from what is heard around a moment to the lips, with which other sound is turned
 into lips. Two listeners are mixed: one hears the embedding and the mouth of a network
 that knows speech (``talk3d.speech``), and cepstra; the other bare log-mel bands, which
-know this microphone and this throat only.
+know this microphone and this throat only. A speech model (wav2vec 2.0, HuBERT) may be
+a third.
 
 Where a person's own sound says little (a short or noisy recording), the lips move as
 anybody's would: the network's mouth, on the average face, is a part of the answer, and
@@ -36,18 +37,21 @@ from talk3d.heard import (
     excerpt,
     heard,
     heard_mouth,
-    knowing_numbers,
     lip_contact,
+    listeners,
     mean_and_divisor,
     mouth_numbers,
 )
+from talk3d.speech_model import SpeechModel
 
 __all__ = ["Voice", "fit_voice", "told_share"]
 
 _BARE_SHARES = (0.0, 0.25, 0.5)
-"""How much the bare listener may have to say."""
+"""How much the bare listener may have to say,"""
+_MODEL_SHARES = (0.0, 0.5, 1.0)
+"""and a speech model against both."""
 _MIX_GAIN = 0.005
-"""It says nothing if it does not explain this share more."""
+"""They say nothing if they do not explain this share more."""
 _COMMON_SHARES = (0.0, 0.5, 1.0)
 """How much of the average face's movement may be taken over,"""
 _COMMON_COST = 0.01
@@ -99,6 +103,8 @@ class Voice:
     """How the lips change when the gap grows by one; 0: no sound shuts them."""
     least: Float[Tensor, ""]
     """The gap where p, b or m is heard."""
+    model: SpeechModel | None = None
+    """The speech model that listens, too."""
 
     def lips(
         self, wave: Float[np.ndarray, " samples"], times: Float[np.ndarray, " frames"]
@@ -107,18 +113,18 @@ class Voice:
 
         The sound is taken to be as late as in the recording: that is right for its own
         sound; see `in_time`. The lips of a moment depend on less than 0.6 s of sound
-        after it.
+        after it, with a speech model on up to 3.1 s.
         """
         moments = np.asarray(times) + float(self.delay)
         pieces = np.array_split(moments, math.ceil(len(moments) / _PIECE) or 1)
-        return torch.cat([self._told(*excerpt(wave, piece)) for piece in pieces])
+        return torch.cat([self._told(wave, piece) for piece in pieces])
 
     def _told(
         self, wave: Float[np.ndarray, " samples"], moments: Float[np.ndarray, " frames"]
     ) -> Float[Tensor, "frames numbers"]:
-        features = torch.from_numpy(heard(wave, moments)).float()
+        features = torch.from_numpy(heard(wave, moments, self.model)).float()
         told = (features - self.mean) / self.spread @ self.weight + self.bias
-        contact = torch.from_numpy(lip_contact(wave, moments)).float()
+        contact = torch.from_numpy(lip_contact(*excerpt(wave, moments))).float()
         over = contact * (told @ self.rim - self.least).clamp(min=0)
         return told - over[:, None] * self.part
 
@@ -144,6 +150,7 @@ def fit_voice(
     *,
     common: Float[np.ndarray, "mouth numbers"] | None = None,
     rim: Float[np.ndarray, " numbers"] | None = None,
+    model: SpeechModel | None = None,
 ) -> tuple[Voice, Shapes]:
     """Fit a voice to the frames of a recording.
 
@@ -154,6 +161,7 @@ def fit_voice(
         common: how anybody's lips move with the mouth that is heard, see
             ``talk3d.lips.common_lips``; none: only what the recording tells.
         rim: lips times this is the gap between them; none: no sound shuts them.
+        model: a speech model that listens, too.
 
     Returns:
         The voice, and the lips of the same frames as told by voices that were fitted
@@ -161,7 +169,7 @@ def fit_voice(
     """
     lips = np.asarray(lips, np.float64)
     delay = _delay(wave, times, lips)
-    features = heard(wave, times + delay)
+    features = heard(wave, times + delay, model)
     if not wave.any():
         # Silence says nothing of these lips; they belong to the middle of any speech.
         features = np.zeros_like(features)
@@ -186,7 +194,8 @@ def fit_voice(
     if _gain(pressed, lips, slow) < gains[chosen] - _SHUT_COST:
         pressed, part = told, 0 * part
     parts = (mean, spread, weight, fits[chosen].bias, delay, rim, part, least)
-    voice = Voice(*(torch.from_numpy(np.asarray(p, np.float32)) for p in parts))
+    numbers = (torch.from_numpy(np.asarray(p, np.float32)) for p in parts)
+    voice = Voice(*numbers, model=model)
     return voice, pressed.astype(np.float32)
 
 
@@ -225,23 +234,29 @@ class _Fit:
 
 
 def _fit_rest(standard: Features, lips: Shapes, slow: float) -> _Fit:
-    """Fit both listeners and mix them."""
-    knowing = knowing_numbers()
+    """Fit the listeners and mix them."""
     fits, tolds = [], []
-    for part in (standard[:, :knowing], standard[:, knowing:]):
+    for part in listeners(standard):
         told, gains = _held_out(part, lips, slow)
         best = int(gains.argmax())
         fits.append(_robust(part, lips, slow, _RIDGES[best]))
         tolds.append(told[best])
-    mixed: list[np.ndarray] = [
-        (1 - share) * tolds[0] + share * tolds[1] for share in _BARE_SHARES
-    ]
-    gained = np.array([_gain(told, lips, slow) for told in mixed])
+    mixtures = _mixtures(len(fits))
+    mixed = [sum(s * told for s, told in zip(m, tolds, strict=True)) for m in mixtures]
+    gained = np.array([_gain(np.asarray(told), lips, slow) for told in mixed])
     chosen = int(gained.argmax()) if gained.max() > gained[0] + _MIX_GAIN else 0
-    shares = (1 - _BARE_SHARES[chosen], _BARE_SHARES[chosen])
+    shares = mixtures[chosen]
     weight = np.concatenate([s * w for s, (w, _) in zip(shares, fits, strict=True)])
     bias = np.sum([s * b for s, (_, b) in zip(shares, fits, strict=True)], axis=0)
-    return _Fit(weight, bias, mixed[chosen])
+    return _Fit(weight, bias, np.asarray(mixed[chosen]))
+
+
+def _mixtures(count: int) -> list[tuple[float, ...]]:
+    """Return the shares that two or three listeners may have, the first alone first."""
+    pairs = [(1 - bare, bare) for bare in _BARE_SHARES]
+    if count == len(pairs[0]):
+        return list(pairs)
+    return [(*((1 - m) * x for x in pair), m) for m in _MODEL_SHARES for pair in pairs]
 
 
 def _slow_frames(times: np.ndarray) -> float:

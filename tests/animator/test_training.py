@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from tests.drawn import write_ball_subject
+from tests.listening import Telling
 
 from talk3d.animator.extras import ExtraWeights
 from talk3d.animator.tokens import TOKENS
@@ -178,6 +179,30 @@ def test_an_avatar_that_hears_with_another_network_is_refused(avatar_file, tmp_p
     told({})
     with pytest.raises(ValueError, match="another hearing network than this version"):
         told({"hearing": "0" * 64})
+
+
+def test_an_avatar_with_a_speech_model_needs_the_same(subject, avatar_file, tmp_path):
+    made = _trained(subject, tmp_path / "a.state")
+    signal = np.random.default_rng(0).normal(size=(subject.frames, 3))
+    model, path = Telling.of(signal), tmp_path / "me.safetensors"
+    avatar = Avatar.of(subject, made.person, made.animator, model)
+    save_avatar(path, avatar)
+    wave, times = subject.audio(), (np.arange(subject.frames) + 0.5) / subject.fps
+    torch.testing.assert_close(
+        load_avatar(path, speech_model=model).voice.lips(wave, times),
+        avatar.voice.lips(wave, times),
+        atol=0.2,
+        rtol=1e-3,
+    )
+    with pytest.raises(ValueError, match="none was given: give the same one"):
+        load_avatar(path)
+    with pytest.raises(ValueError, match=r"other .* is another: give the same one"):
+        load_avatar(path, speech_model=replace(model, name="other", sha256=64 * "b"))
+    with pytest.raises(ValueError, match="without a speech model: leave out"):
+        load_avatar(avatar_file, speech_model=model)
+    wide = Telling.of(np.zeros((5, 4)))
+    with pytest.raises(ValueError, match=r"voice\.mean has another size"):
+        load_avatar(path, speech_model=wide)
 
 
 def test_a_frame_does_not_depend_on_the_others(subject, tmp_path):

@@ -21,7 +21,14 @@ from talk3d.cli.options import (
     Showing,
 )
 from talk3d.cli.progress import Progress
-from talk3d.cli.running import ANYWHERE, UNHURRIED, Making, Running
+from talk3d.cli.running import (
+    ANYWHERE,
+    UNAIDED,
+    UNHURRIED,
+    Listening,
+    Making,
+    Running,
+)
 from talk3d.cli.trust import TRUST_COMMANDS, chosen_consent
 
 __all__ = ["COMMANDS"]
@@ -49,7 +56,7 @@ def create(
         consent: file with the consent of the person shown; asked for if not given.
         synthetic: the face is drawn or generated and belongs to nobody.
         reading: how to read the video.
-        making: where the avatar is made, and how long that may take.
+        making: where the avatar is made, what listens, and how long that may take.
     """
     from talk3d.ownership import check_name
     from talk3d.pipeline import CreateConfig
@@ -65,7 +72,11 @@ def create(
             out,
             prior or _shipped_prior(),
             folder,
-            CreateConfig(reading.config(), max_minutes=making.max_minutes),
+            CreateConfig(
+                reading.config(),
+                max_minutes=making.max_minutes,
+                speech_model=making.speech_model,
+            ),
             progress.report,
             consent=agreed,
             device=device,
@@ -81,7 +92,7 @@ def speak(
     showing: Showing = ALONE,
     editing: Editing = UNEDITED,
     marking: Marking = MARKED,
-    running: Running = ANYWHERE,
+    listening: Listening = UNAIDED,
 ) -> None:
     """Make an avatar speak a sound file.
 
@@ -93,13 +104,13 @@ def speak(
         showing: what is seen around the head, and from where.
         editing: what is changed of the person.
         marking: what the video is made for, and how it is marked.
-        running: where the frames are drawn.
+        listening: where the frames are drawn, and what listens.
     """
     from talk3d.speaking import SpeakConfig
     from talk3d.speaking import speak as run
     from talk3d.trust.holders import avatar_consent
 
-    device = running.place()
+    device, model = listening.place(), listening.listener()
     print(avatar_consent(avatar).describe())
     config = SpeakConfig(
         view=showing.view,
@@ -111,7 +122,15 @@ def speak(
         edit=editing.edit(),
     )
     with Progress("interrupted; nothing was written") as progress:
-        run(avatar, speech, out, config, progress.report, device=device)
+        run(
+            avatar,
+            speech,
+            out,
+            config,
+            progress.report,
+            speech_model=model,
+            device=device,
+        )
     print(f"wrote {out}")
 
 
@@ -120,7 +139,7 @@ def explain(
     speech: Positional[Path],
     out: Out,
     frame: int = 0,
-    running: Running = ANYWHERE,
+    listening: Listening = UNAIDED,
 ) -> None:
     """Draw what each token of an avatar listens to and does in one frame.
 
@@ -130,11 +149,12 @@ def explain(
         out: the sheet to write (.png or .jpg): the frame, then audio, eye, rotation,
             landmark and null; above where it is listened to, below what it changes.
         frame: which frame of the speech.
-        running: where the sheet is drawn.
+        listening: where the sheet is drawn, and what listens.
     """
     from talk3d.speaking import explain_frame
 
-    explain_frame(avatar, speech, out, frame, device=running.place())
+    device, model = listening.place(), listening.listener()
+    explain_frame(avatar, speech, out, frame, speech_model=model, device=device)
     print(f"wrote {out}")
 
 
@@ -202,7 +222,7 @@ def train(
     out: Out,
     offline: bool = False,
     face_models: Path | None = None,
-    running: Running = ANYWHERE,
+    listening: Listening = UNAIDED,
 ) -> None:
     """Teach a personalised generator to speak.
 
@@ -212,18 +232,27 @@ def train(
         out: the avatar file to write (.safetensors).
         offline: never fetch the face networks.
         face_models: folder with the face networks; the user's cache if not given.
-        running: where the learning runs.
+        listening: where the learning runs, and what listens.
     """
     from talk3d.animator.train import AnimatorTrainConfig
     from talk3d.face import FaceNets
     from talk3d.face_models import model_files
     from talk3d.pipeline import train_subject
 
-    config, device = AnimatorTrainConfig(), running.place()
+    config, device = AnimatorTrainConfig(), listening.place()
+    model = listening.listener(offline=offline)
     nets = FaceNets(model_files(face_models, offline=offline))
     with Progress("interrupted; the same command goes on") as progress:
-        report = progress.report
-        train_subject(subject, generator, out, config, report, nets=nets, device=device)
+        train_subject(
+            subject,
+            generator,
+            out,
+            config,
+            progress.report,
+            nets=nets,
+            speech_model=model,
+            device=device,
+        )
     print(f"wrote {out}")
 
 
@@ -232,7 +261,7 @@ def replay(
     subject: Positional[Path],
     out: Out,
     marking: Marking = MARKED,
-    running: Running = ANYWHERE,
+    listening: Listening = UNAIDED,
 ) -> None:
     """Show the test part of a subject as its avatar does, self-driven.
 
@@ -241,11 +270,12 @@ def replay(
         subject: the subject folder it was made from.
         out: the video to write (.mp4).
         marking: what the video is made for, and how it is marked.
-        running: where the frames are drawn.
+        listening: where the frames are drawn, and what listens.
     """
     from talk3d.speaking import replay as run
 
-    run(avatar, subject, out, marks=marking.marks(), device=running.place())
+    device, model = listening.place(), listening.listener()
+    run(avatar, subject, out, marks=marking.marks(), speech_model=model, device=device)
     print(f"wrote {out}")
 
 
