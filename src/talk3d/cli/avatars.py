@@ -230,7 +230,7 @@ def train(
         subject: the subject folder.
         generator: the generator file.
         out: the avatar file to write (.safetensors).
-        offline: never fetch the face networks.
+        offline: fetch nothing, neither face networks nor a speech model.
         face_models: folder with the face networks; the user's cache if not given.
         listening: where the learning runs, and what listens.
     """

@@ -37,7 +37,7 @@ class Reading:
     face: int = 0
     """Which face to take if there are several, 0 the largest."""
     offline: bool = False
-    """Never fetch the face networks."""
+    """Fetch nothing, neither face networks nor a speech model."""
     face_models: Path | None = None
     """Folder with the face networks; the user's cache if not given."""
     fix_sync: bool = False
