@@ -62,7 +62,7 @@ class _Drawn(Avatar):
 
 @pytest.fixture
 def drawn(monkeypatch):
-    monkeypatch.setattr(speaking, "load_avatar", lambda *_: _Drawn())
+    monkeypatch.setattr(speaking, "load_avatar", lambda *_, **__: _Drawn())
 
 
 @pytest.fixture

@@ -138,7 +138,7 @@ def test_a_whole_frame_needs_the_avatars_own_video(
         speak(bare_avatar, speech, out, config, _quiet)
     loaded = speaking.load_avatar(bare_avatar)
     loaded.info |= {"place": [0, 0, 64, 0.0], "source": "another", "name": "me.mp4"}
-    monkeypatch.setattr(speaking, "load_avatar", lambda *_: loaded)
+    monkeypatch.setattr(speaking, "load_avatar", lambda *_, **__: loaded)
     with pytest.raises(ValueError, match=r"was made from \(me.mp4\)"):
         speak(bare_avatar, speech, out, config, _quiet)
     assert not out.exists()
@@ -192,7 +192,7 @@ def test_its_own_recording_is_replayed(agreed, tmp_path, monkeypatch):
         return [np.full((64, 64, 4), 255, np.uint8) for _ in part]
 
     monkeypatch.setattr(Avatar, "replay", replayed)
-    monkeypatch.setattr(speaking, "load_avatar", lambda *_: own)
+    monkeypatch.setattr(speaking, "load_avatar", lambda *_, **__: own)
     replay(bare_avatar, subject.path, tmp_path / "out.mp4")
     assert len(list(read_frames(tmp_path / "out.mp4"))) == len(subject.test)
 
