@@ -138,6 +138,10 @@ def test_what_the_cache_has_is_not_fetched(folder, model, tmp_path, monkeypatch)
     monkeypatch.setattr(socket, "getaddrinfo", connected)
     found = load_speech_model("some/body")
     assert (found.name, found.sha256) == ("some/body", model.sha256)
+    # A download that was interrupted is not taken for a model.
+    (cached / "snapshots" / "0123" / "config.json").unlink()
+    with pytest.raises(ValueError, match="not in the cache"):
+        load_speech_model("some/body", offline=True)
 
 
 def test_pickles_are_not_read(tmp_path):

@@ -42,8 +42,7 @@ _SILENCE = 1e-7
 """Variance below which a window is not made louder."""
 _ID = r"[\w.-]+/[\w.-]+"
 """What ids on the hub look like."""
-_WEIGHTS = "model.safetensors"
-_FILES = ["config.json", "preprocessor_config.json", _WEIGHTS]
+_FILES = ["config.json", "preprocessor_config.json", "model.safetensors"]
 _OPTIONAL = "masked_spec_embed"
 """What only training uses."""
 
@@ -180,9 +179,9 @@ def _folder(name: str, *, offline: bool) -> Path:
     if not re.fullmatch(_ID, name):
         message = f"no folder at {name}: check the name of the speech model"
         raise ValueError(message)
-    kept = huggingface_hub.try_to_load_from_cache(name, _WEIGHTS)
-    if isinstance(kept, str):
-        return Path(kept).parent
+    kept = [huggingface_hub.try_to_load_from_cache(name, file) for file in _FILES]
+    if all(isinstance(path, str) for path in kept):
+        return Path(str(kept[0])).parent
     if offline:
         message = (
             f"the speech model {name} is not in the cache and may not be fetched: leave"

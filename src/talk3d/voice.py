@@ -194,8 +194,7 @@ def fit_voice(
     if _gain(pressed, lips, slow) < gains[chosen] - _SHUT_COST:
         pressed, part = told, 0 * part
     parts = (mean, spread, weight, fits[chosen].bias, delay, rim, part, least)
-    numbers = (torch.from_numpy(np.asarray(p, np.float32)) for p in parts)
-    voice = Voice(*numbers, model=model)
+    voice = Voice(*(torch.tensor(p, dtype=torch.float32) for p in parts), model=model)
     return voice, pressed.astype(np.float32)
 
 
@@ -253,9 +252,9 @@ def _fit_rest(standard: Features, lips: Shapes, slow: float) -> _Fit:
 
 def _mixtures(count: int) -> list[tuple[float, ...]]:
     """Return the shares that two or three listeners may have, the first alone first."""
-    pairs = [(1 - bare, bare) for bare in _BARE_SHARES]
-    if count == len(pairs[0]):
-        return list(pairs)
+    pairs: list[tuple[float, ...]] = [(1 - bare, bare) for bare in _BARE_SHARES]
+    if count == 2:
+        return pairs
     return [(*((1 - m) * x for x in pair), m) for m in _MODEL_SHARES for pair in pairs]
 
 
