@@ -77,11 +77,12 @@ def check_hearing(
     if wanted is None:
         message = f"{path} was made without a speech model: leave out --speech-model"
     else:
-        found = "none was" if model is None else f"{model.name} ({model.sha256[:12]})"
+        found = "none was given"
+        if model is not None:
+            found = f"{model.name} ({model.sha256[:12]}) is another"
         message = (
-            f"{path} was made with a speech model (sha256 {wanted[:12]}), {found}"
-            f"{' given' if model is None else ' is another'}: give the same one with"
-            " --speech-model"
+            f"{path} was made with a speech model (sha256 {wanted[:12]}), {found}: give"
+            " the same one with --speech-model"
         )
     raise ValueError(message)
 

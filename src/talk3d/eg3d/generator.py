@@ -393,9 +393,8 @@ class _Field:
 
 
 def _with_spread(
-    module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object
+    _module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object
 ) -> None:
     """Read files that know the spread of each number of a code alone."""
-    del module
     if prefix + "z_std" in state:
         state[prefix + "z_spread"] = torch.diag(state.pop(prefix + "z_std"))
