@@ -16,7 +16,8 @@ from talk3d.eg3d.generator import Generator
 from talk3d.face import FaceNets
 from talk3d.interrupted import TRAINING_STATES
 from talk3d.person import average_person, person_state, save_person
-from talk3d.pipeline import train_subject
+from talk3d.personalize import PersonalizeConfig
+from talk3d.pipeline import personalize_subject, train_subject
 
 CONFIG = AnimatorTrainConfig(steps=4, checkpoint_steps=2, half=False)
 
@@ -128,3 +129,24 @@ def test_an_avatar_is_seen_with_registered_poses(fitted, tmp_path):
     assert torch.equal(
         avatar.camera[:, 16:], torch.from_numpy(subject.arrays["camera"])[:, 16:]
     )
+
+
+@pytest.mark.parametrize(("minutes", "warned"), [(0.001, True), (None, False)])
+def test_a_person_tuned_in_haste_is_warned_of(
+    fitted, tmp_path, caplog, minutes, warned
+):
+    subject, _ = fitted
+    config = PersonalizeConfig(
+        invert_steps=1,
+        coarse_steps=1,
+        tune_steps=1000 if warned else 2,
+        half=False,
+        minutes=minutes,
+    )
+    prior, out = tmp_path / "prior.safetensors", tmp_path / "g.safetensors"
+    parts = []
+    personalize_subject(
+        subject.path, prior, out, config, lambda _, part: parts.append(part)
+    )
+    assert parts[-1] == 1
+    assert ("of 1000 steps of tuning, so eyes and brows" in caplog.text) is warned

@@ -175,7 +175,7 @@ def personalize(
             pace[run.stage].before = saved["seconds"]
     if run.stage > 0:
         run.guard = _guard(run, store, config.seed)
-    steps = (_invert_step, _coarse_step, _tune_step)
+    steps, made = (_invert_step, _coarse_step, _tune_step), lengths[-1]
     while run.stage < len(_STAGES):
         while not run.done(pace):
             _set_rates(run)
@@ -186,11 +186,12 @@ def personalize(
                 file.write(about, _state(run, pace))
             length = pace[run.stage].length(run.step)
             yield _STAGES[run.stage], run.step, length, run.person
+        made = run.step
         _enter(run, run.stage + 1, config)
         if run.guard is None:
             run.guard = _guard(run, store, config.seed)
         file.write(about, _state(run, pace))
-    yield _STAGES[-1], lengths[-1], lengths[-1], run.person
+    yield _STAGES[-1], made, made, run.person
 
 
 def _start(anchor: Generator, config: PersonalizeConfig, store: FrameStore) -> _Run:

@@ -71,6 +71,8 @@ _MARKED = Marks()
 _PREVIEW_SECONDS = 120.0
 _FITTING_SHARE = 0.78
 """Of the time for both; without a limit fitting takes as much."""
+_FEW, _LIKE = 0.12, 0.25
+"""Parts of tuning: with fewer nobody would know the person, with more most would."""
 _REGISTERING_SHARE = 0.15
 """Of the time for learning, twice."""
 _SHEET_YAWS = (-60, -45, -30, 0, 30, 45, 60)
@@ -234,12 +236,29 @@ def personalize_subject(
         encoder=encoder,
         device=device or best_device(),
     )
+    length = config.tune_steps
     for stage, step, length, person in steps:
-        report(stage, step / max(length, 1))
+        report(stage, step / length if length else 1.0)
         preview.offer(person)
     assert person is not None
+    _warn_of_haste(config, length)
     save_person(out, person, subject=subject, prior=prior)
     state.unlink(missing_ok=True)
+
+
+def _warn_of_haste(config: PersonalizeConfig, tuned: int) -> None:
+    """Say so if the time was enough for a few of the steps of tuning only."""
+    if config.minutes is None or tuned >= _FEW * config.tune_steps:
+        return
+    minutes = config.minutes / _FITTING_SHARE * config.tune_steps / max(tuned, 1)
+    _LOG.warning(
+        "the time was enough for %d of %d steps of tuning, so eyes and brows may be"
+        " smudges: give --max-minutes about %.0f for a likeness, %.0f for all steps",
+        tuned,
+        config.tune_steps,
+        math.ceil(_LIKE * minutes),
+        math.ceil(minutes),
+    )
 
 
 def train_subject(
