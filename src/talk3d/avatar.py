@@ -220,8 +220,8 @@ class Avatar:
         generator, device = self.person.generator, self.person.z.device
         camera, neck = cameras.to(device), necks.to(device)
         w, planes = moving.planes(driving.to(device))
-        samples = generator.sampling()
-        shown = generator.render(planes, camera, samples, neck=neck, shown=True)
+        given = planes, camera, generator.sampling()
+        shown = generator.render(*given, neck=neck, shown=True, half=True)
         with body_precision(device):
             return generator.upsample(shown, w).float()
 

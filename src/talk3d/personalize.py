@@ -316,8 +316,9 @@ def _render(
         w = person.styles(batch.face, batch.gaze)
         planes = person.planes(w)
     samples = person.generator.sampling(chance)
+    given = planes, batch.camera, samples
     rendering = person.generator.render(
-        planes, batch.camera, samples, neck=batch.neck, size=size
+        *given, neck=batch.neck, size=size, half=config.half
     )
     return _View(w, rendering)
 

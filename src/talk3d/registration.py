@@ -258,9 +258,8 @@ class _Easel:
         generator, one = self._generator, slice(frame, frame + 1)
         driving = self._drivers.batch(torch.tensor([frame]))
         w, planes = self._moving.planes(driving)
-        rendering = generator.render(
-            planes, self._camera[one], generator.sampling(), neck=self._neck[one]
-        )
+        given = planes, self._camera[one], generator.sampling()
+        rendering = generator.render(*given, neck=self._neck[one], half=True)
         with body_precision(w.device):
             picture = generator.upsample(rendering, w)
         shown = (

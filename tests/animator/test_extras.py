@@ -107,8 +107,8 @@ class _Balls(Generator):
         super().__init__(GeneratorConfig.tiny())
         self.batch = batch
 
-    def render(self, planes, label, samples, *, neck=None, size=None):
-        del planes, samples, neck, size
+    def render(self, planes, label, samples, *, neck=None, size=None, half=False):
+        del planes, samples, neck, size, half
         return _ball(self.batch, label, 0.0).rendering
 
     def upsample(self, rendering, w, *, patch=None):

@@ -1,12 +1,13 @@
 """The generator: sizes, laws of its seams, files."""
 
 import json
+import math
 from dataclasses import asdict, replace
 
 import pytest
 import torch
 
-from talk3d import checkpoint
+from talk3d import checkpoint, precision
 from talk3d.camera import camera_rays, orbit_label
 from talk3d.eg3d import volume
 from talk3d.eg3d.config import GeneratorConfig
@@ -22,6 +23,15 @@ def generator():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return Generator(GeneratorConfig.tiny()).requires_grad_(requires_grad=False)
+
+
+def _turned_neck():
+    """A head turned by 5 degrees against its torso, twice."""
+    neck = torch.eye(4).repeat(2, 1, 1)
+    sine, cosine = math.sin(math.radians(5)), math.cos(math.radians(5))
+    neck[:, 0, 0] = neck[:, 2, 2] = cosine
+    neck[:, 0, 2], neck[:, 2, 0] = sine, -sine
+    return neck
 
 
 def _inputs(batch=2, seed=0):
@@ -160,6 +170,24 @@ def test_bfloat16_stays_close(generator):
     # 8 bits of mantissa through a dozen layers.
     assert (half - planes).abs().mean() < 0.03 * planes.abs().mean()
     assert (half_picture - picture).abs().mean() < 0.03 * picture.abs().mean()
+
+
+@pytest.mark.parametrize("proposal", [None, 8])
+def test_points_decoded_in_bfloat16_look_the_same(generator, monkeypatch, proposal):
+    monkeypatch.setattr(precision, "bfloat16_is_fast", lambda _: True)
+    _, planes, _, _ = _pictures(generator)
+    rules = volume.VolumeConfig(
+        train_samples=(8, 4), samples=(8, 4), proposal_size=proposal
+    )
+    monkeypatch.setattr(generator, "config", replace(generator.config, volume=rules))
+    given = planes, _inputs()[2], generator.sampling()
+    neck = _turned_neck()
+    full, half = (generator.render(*given, neck=neck, half=h) for h in (False, True))
+    assert half.features.dtype == half.depth.dtype == torch.float32
+    assert not torch.equal(half.features, full.features)
+    # 8 bits of mantissa; where rays look is not rounded at all.
+    assert (half.features - full.features).abs().max() < 0.05
+    assert (half.depth - full.depth).abs().mean() < 1e-3
 
 
 @pytest.mark.parametrize("batch", [1, 2])

@@ -128,6 +128,7 @@ class Drawing:
             samples,
             neck=self.batch.neck,
             size=self.rendering.depth.shape[-1],
+            half=half,
         )
         with body_precision(camera.device, half):
             result = generator.upsample(rendering, self.w, patch=patch)

@@ -257,9 +257,13 @@ def _step(
         tokens = run.animator.tokens(driving).float()
     tokens = perturb_tokens(tokens, noise=config.token_noise, generator=chance)
     w, planes = run.moving(config).planes(driving, tokens)
-    samples = generator.sampling(chance)
     rendering = generator.render(
-        planes, batch.camera, samples, neck=batch.neck, size=cells // WINDOW
+        planes,
+        batch.camera,
+        generator.sampling(chance),
+        neck=batch.neck,
+        size=cells // WINDOW,
+        half=config.half,
     )
     size = generator.config.superres.input_size // WINDOW
     with body_precision(run.device, config.half):

@@ -6,11 +6,10 @@ picture). ``query`` and ``render_rays`` serve points and ray patches. Sampling
 positions are arguments; without them everything is deterministic.
 
 Module names follow the published EG3D checkpoints. Convolutions run in the dtype of
-``torch.autocast`` where it is on; rays, decoder outputs and results are float32.
+``torch.autocast`` where it is on; rays and results are float32.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -22,16 +21,13 @@ from talk3d.eg3d.backbone import Backbone, Decoder, Synthesis
 from talk3d.eg3d.condition import condition_vector
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.depths import Rays, Sampling
+from talk3d.eg3d.field import TriplaneField
 from talk3d.eg3d.proposal import march_proposed
 from talk3d.eg3d.rendering import Rendering, squared
 from talk3d.eg3d.stylegan2 import BlockConfig, Mapping, body_dtype
 from talk3d.eg3d.superres import SuperResolution
-from talk3d.eg3d.triplane import sample_planes
-from talk3d.neck import rest_points
 
 __all__ = ["Generator", "Rendering"]
-
-_OUTSIDE = -30.0
 
 
 class Generator(nn.Module):
@@ -190,8 +186,7 @@ class Generator(nn.Module):
         See ``density`` for what the raw density means. With cells marching, nothing
         is outside the box.
         """
-        raw, features = self.decoder(self._sampled(planes, points))
-        return self._inside(raw, points), features
+        return self._field(planes)(points)
 
     def query_density(
         self,
@@ -199,21 +194,12 @@ class Generator(nn.Module):
         points: Float[Tensor, "batch n 3"],
     ) -> Float[Tensor, "batch n"]:
         """Return the raw density of ``query`` alone, for less."""
-        return self._inside(self.decoder.density(self._sampled(planes, points)), points)
+        return self._field(planes).raw(points)
 
-    def _sampled(self, planes: Tensor, points: Tensor) -> Float[Tensor, "batch n c"]:
-        rules = self.config.volume
-        return sample_planes(planes, points, axes=rules.axes, box=rules.box)
-
-    def _inside(
-        self, raw: Float[Tensor, "batch n"], points: Float[Tensor, "batch n 3"]
-    ) -> Float[Tensor, "batch n"]:
-        """Drop what is outside the box, where cells are marched."""
-        rules = self.config.volume
-        if rules.march != "cells":
-            return raw
-        outside = points.detach().abs().amax(-1) > rules.box / 2
-        return raw.masked_fill(outside, _OUTSIDE)
+    def _field(
+        self, planes: Tensor, neck: Tensor | None = None, *, half: bool = False
+    ) -> TriplaneField:
+        return TriplaneField(self.decoder, self.config.volume, planes, neck, half=half)
 
     def density(self, raw: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Return density per world unit from the raw density of ``query``."""
@@ -234,6 +220,7 @@ class Generator(nn.Module):
         samples: Sampling,
         *,
         neck: Float[Tensor, "batch 4 4"] | None = None,
+        half: bool = False,
     ) -> volume.Marched:
         """Return what rays see.
 
@@ -244,19 +231,20 @@ class Generator(nn.Module):
             samples: where to evaluate the field.
             neck: motion of the head against the torso, see ``talk3d.neck``; none:
                 at rest.
+            half: see ``render``.
         """
         rules = self.config.volume
         rays = self._rays(origins, directions)
         if rules.march == "midpoint":
             times = len(origins) // len(planes)
             many = planes if times == 1 else planes.repeat_interleave(times, dim=0)
-            field = _Field(self, many, neck)
+            field = self._field(many, neck, half=half)
             return volume.march_midpoint(field, rays, samples, rules=rules)
 
-        def marched(field: volume.Field, ray: Rays, _item: int) -> volume.Marched:
+        def marched(field: TriplaneField, ray: Rays, _item: int) -> volume.Marched:
             return volume.march_cells(field, ray, samples, rules=rules)
 
-        return self._by_item(planes, rays, neck, marched)
+        return self._by_item(planes, rays, neck, marched, half=half)
 
     def march(
         self,
@@ -278,7 +266,7 @@ class Generator(nn.Module):
         """
         rules = self.config.volume
 
-        def marched(field: volume.Field, ray: Rays, item: int) -> volume.Marched:
+        def marched(field: TriplaneField, ray: Rays, item: int) -> volume.Marched:
             return volume.march_cells(field, ray, depths[item : item + 1], rules=rules)
 
         rays = self._rays(origins, directions)
@@ -293,6 +281,7 @@ class Generator(nn.Module):
         neck: Float[Tensor, "batch 4 4"] | None = None,
         size: int | None = None,
         shown: bool = False,
+        half: bool = False,
     ) -> Rendering:
         """Render the whole image of a camera.
 
@@ -304,24 +293,25 @@ class Generator(nn.Module):
             size: pixels per side; none: the configuration's.
             shown: where a coarser image proposes depths, take more rays where pixels
                 differ much from their neighbours, and none where nothing is.
+            half: decode points in bfloat16 where the device has it in hardware.
         """
         rules = self.config.volume
         size = self.config.neural_size if size is None else size
         origins, directions = camera_rays(label, size)
         few = (rules.proposal_size or 0) * size // self.config.neural_size
         if few == 0 or size <= few or size % few:
-            rendered = self.render_rays(planes, origins, directions, samples, neck=neck)
-            return squared(rendered)
+            given = planes, origins, directions, samples
+            return squared(self.render_rays(*given, neck=neck, half=half))
         scouts = self._rays(*camera_rays(label, few)).items()
         closer = self._rays(*camera_rays(label, 2 * size)).items() if shown else []
 
-        def marched(field: _Field, ray: Rays, item: int) -> volume.Marched:
+        def marched(field: TriplaneField, ray: Rays, item: int) -> volume.Marched:
             given = field, ray, scouts[item], samples
             many = closer[item] if shown else None
             return march_proposed(*given, rules=rules, closer=many, scouted=field.raw)
 
         rays = self._rays(origins, directions)
-        return squared(self._by_item(planes, rays, neck, marched))
+        return squared(self._by_item(planes, rays, neck, marched, half=half))
 
     def upsample(
         self,
@@ -345,7 +335,9 @@ class Generator(nn.Module):
         planes: Tensor,
         rays: Rays,
         neck: Tensor | None,
-        march: Callable[["_Field", Rays, int], volume.Marched],
+        march: Callable[[TriplaneField, Rays, int], volume.Marched],
+        *,
+        half: bool = False,
     ) -> volume.Marched:
         """March item by item: large intermediate results cost page faults."""
         count = len(rays.near)
@@ -355,7 +347,7 @@ class Generator(nn.Module):
         ones = [one.permute(0, 3, 4, 1, 2) for one in pixels]
         each = [one for one in ones for _ in range(count // len(planes))]
         marched = [
-            march(_Field(self, one, motion), ray, item)
+            march(self._field(one, motion, half=half), ray, item)
             for item, (one, motion, ray) in enumerate(
                 zip(each, necks, rays.items(), strict=True)
             )
@@ -369,27 +361,6 @@ class Generator(nn.Module):
         else:
             near, far = (torch.full_like(origins[..., 0], t) for t in rules.interval)
         return Rays(origins, directions, near, far)
-
-
-@dataclass(frozen=True)
-class _Field:
-    """What is at points of the head frame."""
-
-    generator: Generator
-    planes: Float[Tensor, "batch 3 c height width"]
-    neck: Float[Tensor, "batch 4 4"] | None
-
-    def __call__(
-        self, points: Float[Tensor, "batch n 3"]
-    ) -> tuple[Float[Tensor, "batch n"], Float[Tensor, "batch n c"]]:
-        return self.generator.query(self.planes, self._rest(points))
-
-    def raw(self, points: Float[Tensor, "batch n 3"]) -> Float[Tensor, "batch n"]:
-        """Return the raw density alone."""
-        return self.generator.query_density(self.planes, self._rest(points))
-
-    def _rest(self, points: Float[Tensor, "batch n 3"]) -> Float[Tensor, "batch n 3"]:
-        return points if self.neck is None else rest_points(points, self.neck)
 
 
 def _with_spread(
