@@ -32,7 +32,7 @@ def test_a_model_survives_the_round_trip(tmp_path):
 
 def test_another_kind_is_refused(tmp_path):
     path = _save(tmp_path / "x.safetensors")
-    with pytest.raises(ValueError, match="holds a prior, a avatar is needed"):
+    with pytest.raises(ValueError, match="holds a prior where an avatar is needed"):
         checkpoint.load_model(path, kind="avatar")
 
 

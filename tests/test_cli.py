@@ -1,7 +1,11 @@
 """The command line: quick help, exit statuses, one clear sentence for bad input."""
 
+import errno
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +70,7 @@ def test_another_kind_of_model_is_refused(capsys, tmp_path, speech):
     path = tmp_path / "prior.safetensors"
     checkpoint.save_model(path, {}, kind="prior", config={})
     text = _bad(capsys, "speak", path, speech, "-o", tmp_path / "x.mp4")
-    assert "holds a prior, a avatar is needed" in text
+    assert "holds a prior where an avatar is needed" in text
 
 
 @pytest.mark.parametrize(
@@ -191,3 +195,33 @@ def test_threads_wait_briefly_unless_the_user_says_otherwise(
     monkeypatch.setattr(main_module.os, "environ", dict(main_module.os.environ))
     main_module._wait_briefly()
     assert main_module.os.environ.get("GOMP_SPINCOUNT") == wanted
+
+
+def test_what_the_system_refuses_is_a_sentence(capsys, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    text = _bad(capsys, "demo", "-o", tmp_path / "file" / "demo")
+    assert "demo lies in a file where a folder is needed" in text
+
+    def denied():
+        raise PermissionError(errno.EACCES, "no", str(tmp_path / "out" / ".x-123.mp4"))
+
+    monkeypatch.setitem(COMMANDS, "info", denied)
+    text = _bad(capsys, "info")
+    assert text.startswith(f"talk3d: {tmp_path / 'out'} may not be used by you")
+
+
+def test_being_terminated_tidies_up(monkeypatch):
+    tidied = []
+
+    def waiting():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        finally:
+            tidied.append(True)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setitem(COMMANDS, "info", waiting)
+    assert main(["info"]) == 143
+    assert tidied
+    assert signal.getsignal(signal.SIGTERM) is before

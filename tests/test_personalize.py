@@ -223,5 +223,5 @@ def test_a_person_learns_to_speak_from_the_own_recording_only(subject, prior, tm
 
 
 def test_another_kind_of_file_is_refused(prior):
-    with pytest.raises(ValueError, match="holds a prior, a generator is needed"):
+    with pytest.raises(ValueError, match="holds a prior where a generator is needed"):
         load_person(prior)

@@ -30,6 +30,7 @@ __all__ = [
     "METADATA_KEY",
     "Checkpoint",
     "check_apart",
+    "check_kind",
     "clean_folder",
     "file_sha256",
     "half_precision",
@@ -112,7 +113,8 @@ def read_header(path: Path) -> dict[str, Any]:
         ValueError: if the file is not a talk3d model of this format version.
     """
     if not path.is_file():
-        message = f"no model file at {path}: check the name"
+        what = f"{path} is a folder" if path.is_dir() else f"no model file at {path}"
+        message = f"{what}: give the path of a .safetensors file"
         raise FileNotFoundError(message)
     try:
         with safe_open(path, framework="pt") as file:
@@ -138,6 +140,25 @@ def read_header(path: Path) -> dict[str, Any]:
     return header
 
 
+def check_kind(path: Path, kind: str) -> dict[str, Any]:
+    """Return the header of a model file of a kind.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is damaged, foreign, or of another kind.
+    """
+    header = read_header(path)
+    if header["kind"] != kind:
+        given, wanted = (_with_article(k) for k in (header["kind"], kind))
+        message = f"{path} holds {given} where {wanted} is needed: give {wanted}"
+        raise ValueError(message)
+    return header
+
+
+def _with_article(word: str) -> str:
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
+
+
 def load_model(path: Path, *, kind: str) -> Checkpoint:
     """Read a model file.
 
@@ -149,10 +170,7 @@ def load_model(path: Path, *, kind: str) -> Checkpoint:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is damaged, foreign, or of another kind.
     """
-    header = read_header(path)
-    if header["kind"] != kind:
-        message = f"{path} holds a {header['kind']}, a {kind} is needed: give a {kind}"
-        raise ValueError(message)
+    header = check_kind(path, kind)
     with safe_open(path, framework="pt") as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     return Checkpoint(

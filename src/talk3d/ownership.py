@@ -5,13 +5,22 @@ Nobody's files are overwritten, and nobody goes on as somebody else.
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from talk3d.checkpoint import file_sha256, read_header, write_atomically
 from talk3d.dataset import Subject
 
-__all__ = ["check_disk", "check_fitted", "check_name", "check_own", "claim"]
+__all__ = [
+    "check_disk",
+    "check_fitted",
+    "check_given",
+    "check_name",
+    "check_own",
+    "check_renewed",
+    "claim",
+]
 
 _SUFFIX = ".safetensors"
 _DISK_BYTES = 2_000_000_000
@@ -31,6 +40,21 @@ def check_name(out: Path, what: str) -> None:
         f" that ends in {_SUFFIX}, such as {what}{_SUFFIX}"
     )
     raise ValueError(message)
+
+
+def check_given(path: Path, what: str) -> None:
+    """Refuse what is no file.
+
+    Raises:
+        FileNotFoundError: if there is nothing.
+        ValueError: if it is a folder.
+    """
+    if path.is_dir():
+        message = f"{path} is a folder: give the path of a {what} file"
+        raise ValueError(message)
+    if not path.is_file():
+        message = f"no {what} at {path}: check the name"
+        raise FileNotFoundError(message)
 
 
 def check_disk(work: Path) -> None:
@@ -71,6 +95,27 @@ def check_own(out: Path, generator: Path) -> None:
         raise ValueError(message)
 
 
+def check_renewed(out: Path, kind: str, subject: Subject) -> None:
+    """Refuse to write over what is no earlier version of the same.
+
+    Raises:
+        ValueError: if there is a file and it is of another kind or recording.
+    """
+    if not out.is_file():
+        return
+    try:
+        header = read_header(out)
+    except ValueError:
+        header = {"kind": None, "parents": {}}
+    same = subject.is_parent(header["parents"].get("subject"))
+    if header["kind"] != kind or not same:
+        message = (
+            f"{out} exists and is no {kind} of {subject.path}: give another -o, or move"
+            " it away"
+        )
+        raise ValueError(message)
+
+
 def check_fitted(generator: Path, subject: Subject) -> None:
     """Refuse a generator of another person: the avatar would get a wrong consent."""
     if not subject.is_parent(read_header(generator)["parents"].get("subject")):
@@ -84,12 +129,7 @@ def check_fitted(generator: Path, subject: Subject) -> None:
 def claim(work: Path, video: Path, prior: Path, config: dict[str, Any]) -> None:
     """Bind the work folder to this video, prior and configuration."""
     for path, what in ((video, "video"), (prior, "prior")):
-        if path.is_dir():
-            message = f"{path} is a folder: give the path of a {what} file"
-            raise ValueError(message)
-        if not path.is_file():
-            message = f"no {what} at {path}: check the name"
-            raise FileNotFoundError(message)
+        check_given(path, what)
     mine = {
         "video": file_sha256(video),
         "prior": file_sha256(prior),
@@ -102,13 +142,24 @@ def claim(work: Path, video: Path, prior: Path, config: dict[str, Any]) -> None:
         return
     theirs = json.loads(note.read_text())
     theirs["config"] = _lasting(theirs.get("config", {}))
-    differing = [name for name in mine if theirs.get(name) != mine[name]]
+    differing = list(_differing(theirs, mine))
     if differing:
         message = (
             f"the work folder {work} belongs to a run with another"
-            f" {' and '.join(differing)}: give another --work folder or remove it"
+            f" {' and '.join(differing)}: give another --work folder, or remove it to"
+            " begin anew"
         )
         raise ValueError(message)
+
+
+def _differing(theirs: dict[str, Any], mine: dict[str, Any]) -> Iterator[str]:
+    """Yield the names of what differs; of nested settings the innermost."""
+    for name, value in mine.items():
+        other = theirs.get(name)
+        if isinstance(value, dict) and isinstance(other, dict):
+            yield from _differing(other, value)
+        elif other != value:
+            yield name
 
 
 def _lasting(config: dict[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from talk3d.avatar import Avatar, save_avatar
 from talk3d.camera import orbit_label
 from talk3d.checkpoint import (
     check_apart,
+    check_kind,
+    clean_folder,
     file_sha256,
     write_atomically,
 )
@@ -34,8 +36,10 @@ from talk3d.interrupted import TRAINING_STATES
 from talk3d.ownership import (
     check_disk,
     check_fitted,
+    check_given,
     check_name,
     check_own,
+    check_renewed,
     claim,
 )
 from talk3d.person import Person, load_person, save_person
@@ -96,7 +100,13 @@ class CreateConfig:
     """Folder or hub id of a wav2vec 2.0 or HuBERT model that listens, too."""
 
     def __post_init__(self) -> None:
-        """Refuse a time limit that is none."""
+        """Refuse a time limit that is none, and a recording without its sound."""
+        if self.preprocess.silent:
+            message = (
+                "an avatar learns to speak from the sound of its video: leave out"
+                " --silent, which is for talk3d preprocess"
+            )
+            raise ValueError(message)
         if self.max_minutes is not None and not 0 < self.max_minutes < math.inf:
             message = (
                 f"max_minutes is {self.max_minutes:g}: give a number above 0, or leave"
@@ -137,15 +147,17 @@ def create(
     """
     check_name(out, "avatar")
     check_apart(out, video, prior)
-    work.mkdir(parents=True, exist_ok=True)
-    check_disk(work)
-    claim(work, video, prior, asdict(config))
-    offline, listening = config.preprocess.offline, config.speech_model
-    model = load_speech_model(listening, offline=offline) if listening else None
+    check_given(prior, "prior")
+    check_kind(prior, "prior")
     subject, generator = work / "subject", work / "generator.safetensors"
-    check_own(out, generator)
-    if not (subject / "subject.json").is_file():
-        preprocess(video, subject, config.preprocess, report)
+    with clean_folder(work):
+        check_disk(work)
+        claim(work, video, prior, asdict(config))
+        offline, listening = config.preprocess.offline, config.speech_model
+        model = load_speech_model(listening, offline=offline) if listening else None
+        check_own(out, generator)
+        if not (subject / "subject.json").is_file():
+            preprocess(video, subject, config.preprocess, report)
     record_consent(subject, consent)
     fitting, learning = config.personalize, config.animator
     if config.max_minutes is not None:
@@ -225,6 +237,7 @@ def personalize_subject(
     check_apart(out, prior, encoder, subject / "arrays.safetensors")
     state = out.with_suffix(".state")
     opened = Subject.open(subject)
+    check_renewed(out, "generator", opened)
     preview = _Preview(out.with_suffix(".png"), opened)
     person: Person | None = None
     encoder = encoder or shipped_encoder(prior)
@@ -284,6 +297,7 @@ def train_subject(
     check_name(out, "avatar")
     check_apart(out, generator, subject / "arrays.safetensors")
     opened = Subject.open(subject)
+    check_renewed(out, "avatar", opened)
     person = load_person(generator, device or best_device())
     check_fitted(generator, opened)
     consent = subject_consent(opened)

@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageColor, ImageOps
+from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
 from talk3d.audio import load_audio
 from talk3d.avatar import Avatar, composite, load_avatar
@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 _SAMPLE_RATE = 16_000
+_SEEDS = 2**63
 _MARKED = Marks()
 Report = Callable[[str, float], None]
 """Receives the stage and the finished part of it, 0 to 1."""
@@ -71,8 +72,11 @@ class SpeakConfig:
 
         Raises:
             ValueError: if a whole frame is asked for with another view or background,
-                or transparency with a background.
+                or transparency with a background; or the seed is none.
         """
+        if not 0 <= self.seed < _SEEDS:
+            message = f"the seed {self.seed} is not known: give 0 to {_SEEDS - 1}"
+            raise ValueError(message)
         if self.alpha and self.background != "keep":
             message = (
                 f"with --alpha the background {self.background!r} would not be seen:"
@@ -109,6 +113,7 @@ def speak(
             the person shown is missing, changed, expired or does not cover this.
     """
     check_apart(out, avatar, speech, config.into, Path(config.background))
+    _check_recording_kept(out, avatar)
     wave = load_audio(speech).numpy()
     consent, spoken = avatar_consent(avatar), file_sha256(speech)
     permit(
@@ -142,6 +147,14 @@ def speak(
         else:
             marked = (output.mark(picture) for picture in laid)
             write_movie(output.path, marked, fps=loaded.fps, sound=speech)
+
+
+def _check_recording_kept(out: Path, avatar: Path) -> None:
+    """Refuse to write over the video that an avatar was made from."""
+    source = read_header(avatar)["extra"].get("source")
+    if source is not None and out.is_file() and file_sha256(out) == source:
+        message = f"{out} is the video that {avatar} was made from: give another -o"
+        raise ValueError(message)
 
 
 def _whole_frames(
@@ -235,6 +248,7 @@ def replay(
             or the consent does not cover this.
     """
     check_apart(out, avatar)
+    _check_recording_kept(out, avatar)
     consent = avatar_consent(avatar)
     permit(consent, purpose=marks.purpose, speech_sha256=None, name=avatar.name)
     about = {"avatar": avatar_fingerprint(avatar), "speech": "the recording's own"}
@@ -280,6 +294,9 @@ def background(text: str, avatar: Avatar) -> Float[np.ndarray, "size size 3"]:
                 upright = ImageOps.exif_transpose(image).convert("RGB")
         except Image.DecompressionBombError as error:
             message = f"the background {text} has too many pixels: make it smaller"
+            raise ValueError(message) from error
+        except UnidentifiedImageError as error:
+            message = f"the background {text} is not a picture: give a PNG or JPEG file"
             raise ValueError(message) from error
         fitted = ImageOps.fit(upright, plate.shape[:2])
         return np.asarray(fitted, np.float32) / 255

@@ -126,8 +126,13 @@ def test_other_files_are_refused_in_one_sentence(tmp_path):
     )
     with pytest.raises(ValueError, match=r"\(1000, 2048\), not \(1008, 2048\): FID"):
         load_inception(tmp_path / "o.safetensors")
-    for name in ("noise.pth", "noise.safetensors"):
-        (tmp_path / name).write_bytes(b"no weights at all")
+    sound = b"RIFF" + bytes(range(256)) * 40
+    for name, content in (
+        ("noise.pth", b"no weights at all"),
+        ("noise.safetensors", b"no weights at all"),
+        ("sound.pth", sound),
+    ):
+        (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match="cannot be read as weights"):
             load_inception(tmp_path / name)
     torch.save({"epoch": 3, "model": state["fc.weight"]}, tmp_path / "training.pth")

@@ -142,7 +142,7 @@ def test_every_field_changes_the_hash(agreed):
         ({"date": "yesterday"}, "no day"),
         ({"expires": "2025-01-01"}, "before its date"),
         ({"purposes": ["fun"]}, "names the purpose 'fun'"),
-        ({"purposes": "research"}, "must be text"),
+        ({"purposes": "research"}, "must be a list of texts"),
         ({"mood": "good"}, "unknown field mood"),
         ({"format": 9}, "format 1"),
     ],

@@ -37,8 +37,8 @@ def finished(tmp_path, monkeypatch):
     parents = {"generator": file_sha256(generator)}
     state = {"a": torch.ones(2)}
     save_model(avatar, state, kind="avatar", config={}, parents=parents)
-    for name in ("me.mp4", "prior"):
-        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "me.mp4").write_bytes(b"x")
+    save_model(tmp_path / "prior", state, kind="prior", config={})
     return tmp_path / "me.mp4", avatar, tmp_path / "prior", work, CreateConfig()
 
 
@@ -61,7 +61,7 @@ def test_networks_may_lie_elsewhere_when_a_run_goes_on(finished, agreed, tmp_pat
     reading = replace(config.preprocess, offline=True, models_dir=tmp_path)
     create(*given, replace(config, preprocess=reading), _quiet, consent=agreed)
     larger = replace(config, preprocess=replace(config.preprocess, size=512))
-    with pytest.raises(ValueError, match="belongs to a run with another config"):
+    with pytest.raises(ValueError, match="belongs to a run with another size"):
         create(*given, larger, _quiet, consent=agreed)
 
 
@@ -156,3 +156,51 @@ def test_a_picture_of_the_user_is_never_replaced_by_a_preview(tmp_path, monkeypa
     first = own.read_bytes()
     pipeline._Preview(own, subject).offer(person)
     assert own.read_bytes() != first
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "is not a video"),
+        (["--silent"], "learns to speak from the sound"),
+        (["--from", "nan"], "leave less than 1 s"),
+        (["--prior", "net.safetensors"], "holds an avatar where a prior is needed"),
+    ],
+)
+def test_a_mistake_leaves_nothing_that_is_in_the_way(
+    capsys, tmp_path, monkeypatch, options, message
+):
+    monkeypatch.setattr(ownership, "_DISK_BYTES", 0)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.mp4").write_text("no video")
+    save_model(tmp_path / "net.safetensors", {}, kind="avatar", config={})
+    before = sorted(tmp_path.iterdir())
+    words = ["create", "a.mp4", "-o", "me.safetensors", "--synthetic", *options]
+    assert main(words) == 2
+    assert message in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("kind", ["avatar", "generator", None])
+def test_a_model_of_somebody_else_is_not_written_over(tmp_path, kind):
+    subject = write_ball_subject(tmp_path / "subject", frames=3)
+    out, prior = tmp_path / "g.safetensors", tmp_path / "prior.safetensors"
+    if kind is None:
+        out.write_bytes(b"dear to me")
+    else:
+        save_model(out, {}, kind=kind, config={})
+    save_model(prior, {}, kind="prior", config={})
+    before = out.read_bytes()
+    with pytest.raises(ValueError, match="exists and is no generator of"):
+        personalize_subject(subject.path, prior, out, PersonalizeConfig(), _quiet)
+    assert out.read_bytes() == before
+
+
+def test_an_earlier_version_of_the_same_may_be_written_over(tmp_path):
+    subject = write_ball_subject(tmp_path / "subject", frames=3)
+    out = tmp_path / "g.safetensors"
+    parents = {"subject": subject.fingerprint()}
+    save_model(out, {}, kind="generator", config={}, parents=parents)
+    ownership.check_renewed(out, "generator", subject)
+    with pytest.raises(ValueError, match="is no avatar of"):
+        ownership.check_renewed(out, "avatar", subject)

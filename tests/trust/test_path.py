@@ -16,7 +16,7 @@ from tests.trust.conftest import picture
 
 from talk3d import speaking
 from talk3d.avatar import Avatar
-from talk3d.checkpoint import save_model
+from talk3d.checkpoint import file_sha256, save_model
 from talk3d.cli import avatars
 from talk3d.cli.main import main
 from talk3d.cli.progress import Progress
@@ -242,6 +242,7 @@ def test_the_command_line_says_whose_avatar_it_is(
 def test_create_without_consent_is_refused(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
     out = tmp_path / "x.safetensors"
+    (tmp_path / "x.mp4").touch()
     assert main(["create", str(tmp_path / "x.mp4"), "-o", str(out)]) == 2
     assert "whose face is this?" in capsys.readouterr().err
 
@@ -258,6 +259,7 @@ def test_an_end_of_the_answers_is_told_in_one_sentence(tmp_path, capsys, monkeyp
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", answer)
     out = tmp_path / "x.safetensors"
+    (tmp_path / "x.mp4").touch()
     assert main(["create", str(tmp_path / "x.mp4"), "-o", str(out)]) == 2
     said = capsys.readouterr().err.splitlines()
     assert said == [f"talk3d: {said[0].removeprefix('talk3d: ')}"]
@@ -274,6 +276,7 @@ def test_the_command_that_goes_on_can_be_pasted(tmp_path, monkeypatch):
 
     words = ["create", str(tmp_path / "my film.mp4"), "-o", "x.safetensors"]
     words.append("--synthetic")
+    (tmp_path / "my film.mp4").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(avatars, "Progress", Stopped)
     monkeypatch.setattr(sys, "argv", ["talk3d", *words])
@@ -363,6 +366,36 @@ def test_forget_removes_all_of_a_person_and_nothing_else(spoken, bare_avatar, tm
 def test_forget_removes_videos_when_asked(spoken, bare_avatar):
     forget(bare_avatar, videos=True)
     assert not spoken.exists()
+
+
+def test_forget_leaves_what_took_a_videos_place(spoken, bare_avatar):
+    spoken.write_bytes(b"my holiday")
+    erasure = forget(bare_avatar, videos=True)
+    assert spoken.read_bytes() == b"my holiday"
+    assert spoken in erasure.left
+
+
+def test_the_recording_is_not_spoken_over(agreed, drawn, speech, tmp_path):
+    film, avatar = tmp_path / "me.mp4", tmp_path / "a.safetensors"
+    film.write_bytes(b"the recording")
+    extra = {"source": file_sha256(film)}
+    save_model(avatar, {"a": torch.ones(2)}, kind="avatar", config={}, extra=extra)
+    replace_consent(avatar, agreed)
+    with pytest.raises(ValueError, match=r"is the video that .* was made from"):
+        speak(avatar, speech, film, SpeakConfig(), _quiet)
+    with pytest.raises(ValueError, match=r"is the video that .* was made from"):
+        replay(avatar, tmp_path, film)
+    assert film.read_bytes() == b"the recording"
+
+
+def test_the_exit_status_tells_what_is_unchanged(spoken, tmp_path, capsys):
+    assert main(["verify", str(spoken)]) == 0
+    plain = tmp_path / "plain.mp4"
+    write_movie(plain, [picture(i) for i in range(30)], fps=25.0)
+    assert main(["verify", str(plain)]) == 3
+    capsys.readouterr()
+    assert main(["verify", str(spoken), "--trust", str(plain)]) == 2
+    assert "holds no certificate: give a PEM file" in capsys.readouterr().err
 
 
 def test_forget_leaves_what_is_not_ours(tmp_path):

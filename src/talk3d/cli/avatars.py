@@ -34,10 +34,17 @@ from talk3d.cli.trust import TRUST_COMMANDS, chosen_consent
 __all__ = ["COMMANDS"]
 
 Out = Annotated[Path, arg(aliases=["-o"])]
+Video = Annotated[Path, arg(metavar="VIDEO")]
+Avatar = Annotated[Path, arg(metavar="AVATAR")]
+Speech = Annotated[Path, arg(metavar="SPEECH")]
+Subject = Annotated[Path, arg(metavar="SUBJECT")]
+Generator = Annotated[Path, arg(metavar="GENERATOR")]
+Result = Annotated[Path, arg(metavar="RESULT")]
+Reference = Annotated[Path, arg(metavar="REFERENCE")]
 
 
 def create(
-    video: Positional[Path],
+    video: Positional[Video],
     out: Out,
     prior: Path | None = None,
     work: Path | None = None,
@@ -58,11 +65,17 @@ def create(
         reading: how to read the video.
         making: where the avatar is made, what listens, and how long that may take.
     """
-    from talk3d.ownership import check_name
+    from talk3d.ownership import check_given, check_name
     from talk3d.pipeline import CreateConfig
     from talk3d.pipeline import create as run
 
     check_name(out, "avatar")
+    config = CreateConfig(
+        reading.config(),
+        max_minutes=making.max_minutes,
+        speech_model=making.speech_model,
+    )
+    check_given(video, "video")
     folder, device = work or out.with_suffix(".work"), making.place()
     agreed = chosen_consent(consent, synthetic=synthetic, name=video.stem)
     again = shlex.join(["talk3d", *sys.argv[1:]])
@@ -72,11 +85,7 @@ def create(
             out,
             prior or _shipped_prior(),
             folder,
-            CreateConfig(
-                reading.config(),
-                max_minutes=making.max_minutes,
-                speech_model=making.speech_model,
-            ),
+            config,
             progress.report,
             consent=agreed,
             device=device,
@@ -85,8 +94,8 @@ def create(
 
 
 def speak(
-    avatar: Positional[Path],
-    speech: Positional[Path],
+    avatar: Positional[Avatar],
+    speech: Positional[Speech],
     out: Out,
     seed: int = 0,
     showing: Showing = ALONE,
@@ -135,8 +144,8 @@ def speak(
 
 
 def explain(
-    avatar: Positional[Path],
-    speech: Positional[Path],
+    avatar: Positional[Avatar],
+    speech: Positional[Speech],
     out: Out,
     frame: int = 0,
     listening: Listening = UNAIDED,
@@ -159,7 +168,7 @@ def explain(
 
 
 def preprocess(
-    video: Positional[Path],
+    video: Positional[Video],
     out: Out,
     consent: Path | None = None,
     synthetic: bool = False,
@@ -184,7 +193,7 @@ def preprocess(
 
 
 def personalize(
-    subject: Positional[Path],
+    subject: Positional[Subject],
     out: Out,
     prior: Path | None = None,
     encoder: Path | None = None,
@@ -217,8 +226,8 @@ def personalize(
 
 
 def train(
-    subject: Positional[Path],
-    generator: Positional[Path],
+    subject: Positional[Subject],
+    generator: Positional[Generator],
     out: Out,
     offline: bool = False,
     face_models: Path | None = None,
@@ -257,8 +266,8 @@ def train(
 
 
 def replay(
-    avatar: Positional[Path],
-    subject: Positional[Path],
+    avatar: Positional[Avatar],
+    subject: Positional[Subject],
     out: Out,
     marking: Marking = MARKED,
     listening: Listening = UNAIDED,
@@ -294,8 +303,8 @@ def demo(out: Out, running: Running = ANYWHERE) -> None:
 
 
 def evaluate(
-    result: Positional[Path],
-    reference: Positional[Path],
+    result: Positional[Result],
+    reference: Positional[Reference],
     out: Out,
     lpips: tuple[Path, Path] | None = None,
     inception: Path | None = None,
@@ -323,7 +332,7 @@ def info(file: Positional[Path]) -> None:
     """Say what a model file is.
 
     Args:
-        file: a prior, a generator or an avatar.
+        file: any model of talk3d: a prior, a generator, an avatar, an encoder.
     """
     import json
 

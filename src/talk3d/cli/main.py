@@ -1,14 +1,19 @@
 """The entry point.
 
 Exit status: 0 success, 2 bad input, something missing, or a training that cannot go on
-(one sentence, no traceback), 1 a defect of ours, 130 interrupted.
+(one sentence, no traceback), 1 a defect of ours, 130 interrupted, 143 terminated;
+``verify`` also 3.
 """
 
 import ctypes
+import errno
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
 
 import tyro
 
@@ -21,6 +26,16 @@ __all__ = ["main"]
 
 _TRIM, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 _SPINS = "1000"
+_REFUSED = {
+    errno.ENOENT: "does not exist",
+    errno.EACCES: "may not be used by you (permission denied)",
+    errno.EPERM: "may not be used by you (permission denied)",
+    errno.EROFS: "is on a disk that cannot be written",
+    errno.EEXIST: "is a file where a folder is needed",
+    errno.ENOTDIR: "lies in a file where a folder is needed",
+    errno.EISDIR: "is a folder where a file is needed",
+    errno.ENOSPC: "does not fit: the disk is full",
+}
 _STYLE = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
 
 
@@ -31,6 +46,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(__version__)
         return 0
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        return _run(words)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Terminated(KeyboardInterrupt):
+    """Somebody ended the process: it is tidied up as after Ctrl-C."""
+
+
+def _end(*_: object) -> NoReturn:
+    raise _Terminated
+
+
+def _run(words: list[str]) -> int:
     _keep_memory()
     _wait_briefly()
     groups = GROUPS | {"benchmark": BENCHMARKS}
@@ -38,11 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if group is not None:
             name = f"talk3d {words[0]}"
-            tyro.extras.subcommand_cli_from_dict(
+            status = tyro.extras.subcommand_cli_from_dict(
                 group, args=words[1:], prog=name, config=_STYLE
             )
         else:
-            tyro.extras.subcommand_cli_from_dict(
+            status = tyro.extras.subcommand_cli_from_dict(
                 COMMANDS,
                 args=words,
                 prog="talk3d",
@@ -55,11 +86,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Python names the module that it lacks: only our own sentences do not.
         if isinstance(error, ImportError) and error.name is not None:
             raise
-        print(f"talk3d: {error}", file=sys.stderr)
+        print(f"talk3d: {_sentence(error)}", file=sys.stderr)
         return 2
+    except _Terminated:
+        return 143
     except KeyboardInterrupt:
         return 130
-    return 0
+    return status or 0
+
+
+def _sentence(error: Exception) -> str:
+    """Return what an error says; of the system's own, what it is about and why."""
+    why = _REFUSED.get(error.errno or 0) if isinstance(error, OSError) else None
+    if why is None or not isinstance(error, OSError) or error.filename is None:
+        return str(error)
+    path = Path(os.fsdecode(error.filename))
+    # Files are written under hidden names and renamed: those say nothing.
+    shown = path.parent if path.name.startswith(".") else path
+    return f"{shown} {why}: check the name or give another"
 
 
 def _keep_memory() -> None:

@@ -24,7 +24,7 @@ class Progress:
         """End the line; say how to go on after an interruption."""
         if self._stage:
             print(file=sys.stderr)
-        if kind is KeyboardInterrupt:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
             print(self._message, file=sys.stderr)
 
     def report(self, stage: str, part: float) -> None:
@@ -39,9 +39,9 @@ class Progress:
             return
         self._shown = now
         spent = now - self._started
-        left = spent / part - spent if part > 0 else 0.0
+        left = f"{_clock(spent / part - spent):>7} left" if part > 0 else " " * 12
         bar = "#" * round(_BAR * part)
-        line = f"{stage:>10} [{bar:<{_BAR}}] {part:4.0%} {_clock(left):>7} left"
+        line = f"{stage:>10} [{bar:<{_BAR}}] {part:4.0%} {left}"
         ending = "" if sys.stderr.isatty() else "\n"
         print(f"\r{line}", end=ending, file=sys.stderr, flush=True)
 

@@ -14,11 +14,15 @@ if TYPE_CHECKING:
 
 __all__ = ["TRUST_COMMANDS", "chosen_consent"]
 
+_CHANGED = 3
+
 
 def verify(
     file: Positional[Path], json: bool = False, trust: Path | None = None
-) -> None:
+) -> int:
     """Say whether a video or picture was made with talk3d, and by whom.
+
+    Exit status 0 if it was and is unchanged as far as can be told, else 3.
 
     Args:
         file: the video or picture.
@@ -29,12 +33,25 @@ def verify(
 
     from talk3d.trust.verify import verify as run
 
-    verdict = run(file, trusted="" if trust is None else trust.read_text())
+    verdict = run(file, trusted="" if trust is None else _certificates(trust))
     if json:
         print(dumps(verdict.as_json(), indent=1))
-        return
-    for sentence in verdict.sentences():
-        print(sentence)
+    else:
+        print("\n".join(verdict.sentences()))
+    return 0 if verdict.unchanged else _CHANGED
+
+
+def _certificates(file: Path) -> str:
+    """Return the text of a PEM file.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    text = file.read_bytes().decode("utf-8", errors="replace")
+    if "-----BEGIN CERTIFICATE-----" not in text:
+        message = f"{file} holds no certificate: give a PEM file"
+        raise ValueError(message)
+    return text
 
 
 def forget(path: Positional[Path], videos: bool = False, dry_run: bool = False) -> None:
@@ -42,7 +59,8 @@ def forget(path: Positional[Path], videos: bool = False, dry_run: bool = False) 
 
     Args:
         path: an avatar, a generator, a subject folder or a work folder.
-        videos: also remove videos, sheets and reports of the avatar still in place.
+        videos: also remove videos, sheets and reports of the avatar that are still in
+            place as they were written; later nobody knows which these are.
         dry_run: only say what would be removed.
     """
     from talk3d.trust.forget import forget as run
@@ -53,7 +71,16 @@ def forget(path: Positional[Path], videos: bool = False, dry_run: bool = False) 
         print(f"  {item}")
     print(f"  {erasure.struck} lines of the ledger")
     if erasure.left:
-        hint = " (--videos would remove these)" if dry_run and not videos else ""
+        hint = ""
+        if not videos:
+            hint = (
+                " (--videos would remove these, now only)"
+                if dry_run
+                else (
+                    " (nobody knows any more that these belong together: remove them"
+                    " yourself)"
+                )
+            )
         print(f"still there{hint}; the recording and what is not talk3d's always is:")
         for item in erasure.left:
             print(f"  {item}")
@@ -130,9 +157,9 @@ def _asked() -> "Consent":
 
     today = date.today().isoformat()
     print("An avatar can make this person say anything. Their consent, please:")
-    person = input("  name of the person shown: ")
+    person = _answer("  name of the person shown: ")
     given_by = input("  who agrees (self, or name and right): [self] ") or "self"
-    how = input("  how it was given, and where the proof is kept: ")
+    how = _answer("  how it was given, and where the proof is kept: ")
     day = input(f"  day it was given: [{today}] ") or today
     expires = input("  last day, or nothing for until withdrawn: ") or None
     known = ", ".join(PURPOSES)
@@ -145,6 +172,13 @@ def _asked() -> "Consent":
         expires=expires,
         purposes=tuple(word.strip() for word in purposes.split(",")),
     )
+
+
+def _answer(question: str) -> str:
+    """Ask until there is an answer."""
+    while not (answer := input(question).strip()):
+        pass
+    return answer
 
 
 TRUST_COMMANDS = {"verify": verify, "forget": forget, "consent": consent}

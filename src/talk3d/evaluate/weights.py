@@ -16,6 +16,18 @@ from torch import Tensor
 
 __all__ = ["named", "read_weights"]
 
+_UNREADABLE = (
+    SafetensorError,
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+)
+"""What reading bytes that are no weights may end in."""
+
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:
     """Read tensors by name.
@@ -32,7 +44,7 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
             found = load_file(path)
         else:
             found = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except _UNREADABLE as error:
         raise ValueError(
             f"{path} cannot be read as weights: give a .safetensors file or a state "
             "dict saved by torch."

@@ -7,10 +7,20 @@ video is, or one sentence why it cannot be used.
 import shutil
 from pathlib import Path
 
+from talk3d.dataset import Subject
 from talk3d.video import VideoInfo, probe_video, read_audio
 
-__all__ = ["check_disk", "check_video"]
+__all__ = ["check_disk", "check_folder", "check_video"]
 
+_WRITTEN = (
+    "frames",
+    "matte",
+    "audio.wav",
+    "soundtrack.mka",
+    "plate.png",
+    "report.html",
+)
+"""What is written into a subject folder, but for what tells one."""
 _BYTES_PER_PIXEL = 1.0
 """A crop and its matte as files take about 0.6 bytes per pixel."""
 _SPARE_BYTES = 100e6
@@ -43,7 +53,7 @@ def check_video(
     elif not silent:
         raise ValueError(
             f"{video} has no sound track, so the avatar could not learn to speak: give "
-            "a video with speech, or --silent to take the pictures alone"
+            "a video with speech (talk3d preprocess --silent takes pictures alone)"
         )
     return info
 
@@ -62,3 +72,28 @@ def check_disk(out: Path, *, frames: float, size: int) -> None:
             f"{place} has {free / 1e9:.2f} GB left and {need / 1e9:.2f} GB are needed: "
             "free some space or give another output folder"
         )
+
+
+def check_folder(out: Path, digest: str, *, begun: str) -> None:
+    """Refuse to write a subject over another, or over what is none.
+
+    Args:
+        out: The folder.
+        digest: Hash of the video.
+        begun: File that an unfinished subject has.
+
+    Raises:
+        ValueError: It is of another video, or holds files of such names.
+    """
+    if (out / "subject.json").is_file():
+        if Subject.open(out).info["source"]["sha256"] != digest:
+            message = f"{out} is the subject of another video: give another folder"
+            raise ValueError(message)
+        return
+    foreign = [name for name in _WRITTEN if (out / name).exists()]
+    if foreign and not (out / begun).is_file():
+        message = (
+            f"{out} is no subject and holds {foreign[0]}, which would be written over:"
+            " give another folder"
+        )
+        raise ValueError(message)

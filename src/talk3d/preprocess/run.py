@@ -6,6 +6,7 @@ poses), *pictures* (second pass: crops, mattes, background), *sound*. No frame i
 in memory.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ from talk3d.preprocess.crop import (
 from talk3d.preprocess.eyes import blinks, gaze_angles
 from talk3d.preprocess.fit import PoseConfig
 from talk3d.preprocess.hearing import Hearing, hear
-from talk3d.preprocess.intake import check_disk, check_video
+from talk3d.preprocess.intake import check_disk, check_folder, check_video
 from talk3d.preprocess.matte import (
     PlateMaker,
     calm_masks,
@@ -104,7 +105,8 @@ class PreprocessConfig:
             raise ValueError(
                 f"size {self.size} is not possible: give {_SIZES[0]} to {_SIZES[1]}"
             )
-        if self.start < 0 or (self.end is not None and self.end < self.start + 1):
+        end = math.inf if self.end is None else self.end
+        if not (0 <= self.start < math.inf and end >= self.start + 1):
             raise ValueError(
                 f"start {self.start} and end {self.end} leave less than 1 s: give "
                 "seconds with start at least 0 and end at least 1 s after it"
@@ -138,10 +140,12 @@ def preprocess(
     """
     config = config or PreprocessConfig()
     info = check_video(video, start=config.start, end=config.end, silent=config.silent)
+    digest = file_sha256(video)
+    check_folder(out, digest, begun=_CACHE)
     check_disk(out, frames=FPS * _asked(config, info), size=config.size)
     nets = FaceNets(model_files(config.models_dir, offline=config.offline))
     with clean_folder(out):
-        _write_subject(video, out, config, info, nets, progress)
+        _write_subject(video, out, config, info, nets, digest, progress)
 
 
 def _write_subject(
@@ -150,9 +154,9 @@ def _write_subject(
     config: PreprocessConfig,
     info: VideoInfo,
     nets: FaceNets,
+    digest: str,
     progress: Callable[[str, float], None],
 ) -> None:
-    digest = file_sha256(video)
     recording = _first_pass(video, out, config, info, nets, digest, progress)
     span = choose_span(recording, config.face)
     progress("camera", 0.0)

@@ -354,8 +354,8 @@ def load_head(path: Path) -> HeadModel:
             )
     except (KeyError, ValueError, OSError) as error:
         message = (
-            f"{path} is no packed head model ({error}): make one with talk3d synth"
-            " import-facekit"
+            f"{path} is no packed head model, or it is damaged: make one with talk3d"
+            " synth import-facekit"
         )
         raise ValueError(message) from error
     if names != EXPRESSIONS or parts != PARTS:

@@ -127,7 +127,7 @@ def read_consent(path: Path) -> Consent:
         message = f"no consent file at {path}: {_COPY}"
         raise FileNotFoundError(message)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         message = f"the consent {path} is not JSON: {_COPY}"
         raise ValueError(message) from error
@@ -259,7 +259,8 @@ def _consent(record: object, name: str) -> Consent:
     for key in ("purposes", "speeches"):
         fields[key] = _texts(fields.get(key, getattr(Consent, key)), key, name)
     for key in ("person", "given_by", "how", "date"):
-        _texts([fields[key]], key, name)
+        if not isinstance(fields[key], str):
+            raise ValueError(f"{key} of the consent in {name} must be text")
     if not isinstance(fields.get("synthetic", False), bool):
         raise ValueError(f"synthetic of the consent in {name} must be true or false")
     return Consent(**fields)
@@ -269,7 +270,7 @@ def _texts(value: object, key: str, name: str) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(
         isinstance(item, str) for item in value
     ):
-        raise ValueError(f"{key} of the consent in {name} must be text")
+        raise ValueError(f"{key} of the consent in {name} must be a list of texts")
     return tuple(str(item) for item in value)
 
 

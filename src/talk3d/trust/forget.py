@@ -1,9 +1,10 @@
 """Erases a person's data: subject, work folder, states and avatar.
 
-Only what talk3d wrote is removed, known by its form and name; a file of yours that lies
-among it is left and named. What lies elsewhere is found by the ledger and by the names
-that ``talk3d create`` gives. Nothing can be called back; nothing is overwritten either,
-which on today's disks would prove little.
+Only what talk3d wrote is removed, known by its form and name, videos by their hash; a
+file of yours that lies among it, or took its place, is left and named. What lies
+elsewhere is found by the ledger and by the names that ``talk3d create`` gives. Nothing
+can be called back; nothing is overwritten either, which on today's disks would prove
+little.
 """
 
 import json
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from talk3d.checkpoint import read_header
+from talk3d.checkpoint import file_sha256, read_header
 from talk3d.dataset import Subject
 from talk3d.interrupted import TRAINING_STATES, StateFile
 from talk3d.trust.holders import avatar_fingerprint
@@ -91,11 +92,12 @@ def forget(path: Path, *, videos: bool = False, dry_run: bool = False) -> Erasur
         return bool(names & {entry.get("avatar_path"), entry.get("work")})
 
     entries = [entry for entry in ledger_entries() if concerns(entry)]
-    made = [Path(e["out"]) for e in entries if e.get("out") is not None]
-    for video in dict.fromkeys(made):
+    made = [(Path(e["out"]), e.get("sha256")) for e in entries if "out" in e]
+    for video in dict.fromkeys(path for path, _ in made):
         if video in gone or not video.is_file():
             continue
-        if videos:
+        # Another file may have taken its place.
+        if videos and (video, file_sha256(video)) in made:
             _remove(video, erasure, dry_run=dry_run)
         else:
             erasure.left.append(video)

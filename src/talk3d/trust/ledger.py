@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from talk3d.checkpoint import write_atomically
+from talk3d.checkpoint import file_sha256, write_atomically
 from talk3d.trust.identity import data_folder
 
-__all__ = ["ledger_entries", "note", "strike"]
+__all__ = ["ledger_entries", "note", "strike", "written"]
 
 
 def ledger_path() -> Path:
@@ -37,6 +37,11 @@ def note(event: str, **details: str) -> None:
         path.touch(mode=0o600)
     with path.open("a", encoding="utf-8") as file:
         file.write(line + "\n")
+
+
+def written(out: Path) -> dict[str, str]:
+    """Return what a line says of a file that was written: where, and its hash."""
+    return {"out": str(out.resolve()), "sha256": file_sha256(out)}
 
 
 def ledger_entries() -> list[dict[str, Any]]:

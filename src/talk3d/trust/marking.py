@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 from talk3d.checkpoint import write_atomically
 from talk3d.trust.consent import Consent
 from talk3d.trust.identity import load_identity
-from talk3d.trust.ledger import note
+from talk3d.trust.ledger import note, written
 from talk3d.trust.manifest import sign, statement_identity
 from talk3d.trust.watermark import Mark
 
@@ -80,10 +80,10 @@ def marked_output(
     if marks.unmarked is not None:
         if not marks.unmarked.strip():
             raise ValueError("an unmarked video needs a reason: say why")
-        details = {"out": str(out.resolve()), "consent": consent.sha256} | about
+        yield Output(out, labelled)
+        details = written(out) | {"consent": consent.sha256} | about
         note("unmarked", reason=marks.unmarked, **details)
         _LOG.warning("%s carries no marks; the reason is noted", out.name)
-        yield Output(out, labelled)
         return
     what = "a synthetic talking head made with talk3d"
     statement = make_statement(what, consent, purpose=marks.purpose, about=about)
@@ -103,9 +103,7 @@ def marked_output(
         yield Output(unsigned, mark)
         with write_atomically(out) as temporary:
             sign(unsigned, temporary, statement, signer)
-    note(
-        "spoke", mark=identity, out=str(out.resolve()), consent=consent.sha256, **about
-    )
+    note("spoke", mark=identity, consent=consent.sha256, **written(out), **about)
 
 
 def label_picture(

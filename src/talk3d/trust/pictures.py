@@ -20,7 +20,7 @@ from talk3d.dataset import Subject
 from talk3d.trust.consent import Consent
 from talk3d.trust.holders import subject_consent
 from talk3d.trust.identity import load_identity
-from talk3d.trust.ledger import note
+from talk3d.trust.ledger import note, written
 from talk3d.trust.manifest import (
     read_manifest,
     sign,
@@ -106,7 +106,7 @@ class Stamp:
         """Write into the ledger where the pictures went."""
         known = {key: str(self.statement[key]) for key in ("avatar", "consent")
                  if key in self.statement}  # fmt: skip
-        note("pictured", mark=self.identity, out=str(out.resolve()), **known)
+        note("pictured", mark=self.identity, **written(out), **known)
 
 
 def avatar_stamp(

@@ -45,6 +45,13 @@ class Verdict:
     known_as: str | None
     """The file that this installation wrote with the mark, by the ledger."""
 
+    @property
+    def unchanged(self) -> bool:
+        """Whether talk3d made the file and nothing speaks against it being so still."""
+        signed = self.manifest
+        ours = signed is not None and signed.statement is not None and signed.valid
+        return ours and self.belong is not False
+
     def sentences(self) -> list[str]:
         """Say it in plain words."""
         return [*_of_manifest(self), *_of_mark(self), _conclusion(self)]
