@@ -210,6 +210,18 @@ def test_what_the_system_refuses_is_a_sentence(capsys, tmp_path, monkeypatch):
     assert text.startswith(f"talk3d: {tmp_path / 'out'} may not be used by you")
 
 
+@pytest.mark.parametrize(("name", "options"), [("b.avi", ()), ("b.mp4", ("--alpha",))])
+def test_a_video_of_another_name_is_refused_first(
+    capsys, tmp_path, speech, name, options
+):
+    out, speaker = tmp_path / name, shipped("speaker.safetensors")
+    text = _bad(capsys, "speak", speaker, speech, "-o", out, *options)
+    assert (
+        text
+        == f"talk3d: cannot write {out}: give a name in .mp4, or with --alpha in .mov"
+    )
+
+
 def test_being_terminated_tidies_up(monkeypatch):
     tidied = []
 

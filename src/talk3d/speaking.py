@@ -114,6 +114,9 @@ def speak(
     """
     check_apart(out, avatar, speech, config.into, Path(config.background))
     _check_recording_kept(out, avatar)
+    if out.suffix.lower() != (".mov" if config.alpha else ".mp4"):
+        message = f"cannot write {out}: give a name in .mp4, or with --alpha in .mov"
+        raise ValueError(message)
     wave = load_audio(speech).numpy()
     consent, spoken = avatar_consent(avatar), file_sha256(speech)
     permit(
