@@ -4,17 +4,28 @@ import torch
 
 from talk3d.camera import orbit_label
 from talk3d.eg3d.config import GeneratorConfig
+from talk3d.eg3d.field import TriplaneField
 from talk3d.eg3d.generator import Generator
 from talk3d.guard import Guard
 
 
-class _Ball(Generator):
-    """A generator whose field is a ball; its planes only tint it."""
+class _BallField(TriplaneField):
+    """A ball; the planes only tint it."""
 
-    def query(self, planes, points):
-        raw = 400 * (0.3 - points.norm(dim=-1))
-        tint = planes.mean().expand(*points.shape[:2], 8)
-        return raw, tint
+    def raw(self, points):
+        return 400 * (0.3 - points.norm(dim=-1))
+
+    def __call__(self, points):
+        tint = self.planes.mean().expand(*points.shape[:2], 8)
+        return self.raw(points), tint
+
+
+class _Ball(Generator):
+    """A generator whose field is a ball."""
+
+    def field(self, planes, neck=None, *, half=False):
+        del neck, half
+        return _BallField(self.decoder, self.config.volume, planes)
 
 
 def _guard(generator, planes, labels):

@@ -186,7 +186,7 @@ class Generator(nn.Module):
         See ``density`` for what the raw density means. With cells marching, nothing
         is outside the box.
         """
-        return self._field(planes)(points)
+        return self.field(planes)(points)
 
     def query_density(
         self,
@@ -194,11 +194,16 @@ class Generator(nn.Module):
         points: Float[Tensor, "batch n 3"],
     ) -> Float[Tensor, "batch n"]:
         """Return the raw density of ``query`` alone, for less."""
-        return self._field(planes).raw(points)
+        return self.field(planes).raw(points)
 
-    def _field(
-        self, planes: Tensor, neck: Tensor | None = None, *, half: bool = False
+    def field(
+        self,
+        planes: Float[Tensor, "batch 3 c height width"],
+        neck: Float[Tensor, "batch 4 4"] | None = None,
+        *,
+        half: bool = False,
     ) -> TriplaneField:
+        """Return what is at points, given tri-planes; see ``TriplaneField``."""
         return TriplaneField(self.decoder, self.config.volume, planes, neck, half=half)
 
     def density(self, raw: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
@@ -238,7 +243,7 @@ class Generator(nn.Module):
         if rules.march == "midpoint":
             times = len(origins) // len(planes)
             many = planes if times == 1 else planes.repeat_interleave(times, dim=0)
-            field = self._field(many, neck, half=half)
+            field = self.field(many, neck, half=half)
             return volume.march_midpoint(field, rays, samples, rules=rules)
 
         def marched(field: TriplaneField, ray: Rays, _item: int) -> volume.Marched:
@@ -347,7 +352,7 @@ class Generator(nn.Module):
         ones = [one.permute(0, 3, 4, 1, 2) for one in pixels]
         each = [one for one in ones for _ in range(count // len(planes))]
         marched = [
-            march(self._field(one, motion, half=half), ray, item)
+            march(self.field(one, motion, half=half), ray, item)
             for item, (one, motion, ray) in enumerate(
                 zip(each, necks, rays.items(), strict=True)
             )
