@@ -202,7 +202,10 @@ def test_leaving_the_marks_out_is_noted(bare_avatar, agreed, drawn, speech, tmp_
     config = SpeakConfig(marks=Marks(unmarked="to measure"))
     speak(bare_avatar, speech, tmp_path / "out.mp4", config, _quiet)
     assert not verify(tmp_path / "out.mp4").watermark.found
-    assert [e["reason"] for e in ledger_entries()] == ["to measure"]
+    noted, done = ledger_entries()
+    assert (noted["event"], noted["reason"]) == ("unmarked", "to measure")
+    assert (done["event"], done["out"]) == ("written", noted["out"])
+    assert done["sha256"] == file_sha256(tmp_path / "out.mp4")
     config = SpeakConfig(marks=Marks(unmarked=" "))
     with pytest.raises(ValueError, match="needs a reason"):
         speak(bare_avatar, speech, tmp_path / "none.mp4", config, _quiet)

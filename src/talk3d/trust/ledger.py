@@ -26,7 +26,7 @@ def note(event: str, **details: str) -> None:
     """Add a line.
 
     Args:
-        event: ``created``, ``spoke``, ``pictured`` or ``unmarked``.
+        event: ``created``, ``spoke``, ``pictured``, ``unmarked`` or ``written``.
         details: what is said of it.
     """
     path = ledger_path()

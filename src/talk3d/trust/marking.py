@@ -80,10 +80,11 @@ def marked_output(
     if marks.unmarked is not None:
         if not marks.unmarked.strip():
             raise ValueError("an unmarked video needs a reason: say why")
-        yield Output(out, labelled)
-        details = written(out) | {"consent": consent.sha256} | about
+        details = {"out": str(out.resolve()), "consent": consent.sha256} | about
         note("unmarked", reason=marks.unmarked, **details)
         _LOG.warning("%s carries no marks; the reason is noted", out.name)
+        yield Output(out, labelled)
+        note("written", **details | written(out))
         return
     what = "a synthetic talking head made with talk3d"
     statement = make_statement(what, consent, purpose=marks.purpose, about=about)
