@@ -1,10 +1,10 @@
 """Brows: raised and drawn together, whatever the head does."""
 
 import numpy as np
-import torch
+from tests.marked import marked
 
 from talk3d.brows import brow_signals
-from talk3d.camera import orbit_label, project
+from talk3d.camera import orbit_label
 from talk3d.face import load_face_shape
 
 ANGLES = np.linspace(-0.25, 0.25, 11)
@@ -13,11 +13,7 @@ ANGLES = np.linspace(-0.25, 0.25, 11)
 def signals(faces: np.ndarray) -> np.ndarray:
     """Return the signals of faces seen by a camera that moves around them."""
     labels = [orbit_label(float(a), float(a) / 3) for a in ANGLES]
-    places = [
-        project(torch.from_numpy(face)[None], label[None])[0][0]
-        for face, label in zip(faces, labels, strict=True)
-    ]
-    return brow_signals(torch.stack(places).numpy(), torch.stack(labels).numpy())
+    return brow_signals(*marked(faces, labels))
 
 
 def faces_with(name: str, strength: np.ndarray) -> np.ndarray:

@@ -2,18 +2,11 @@
 
 import numpy as np
 import torch
+from tests.marked import marked
 
-from talk3d.camera import orbit_label, project
+from talk3d.camera import orbit_label
 from talk3d.face import load_face_shape
 from talk3d.lips import LIP_POINTS, LipSpace, lip_shapes
-
-
-def _seen(points, labels):
-    places = [
-        project(torch.from_numpy(p)[None], label[None])[0][0]
-        for p, label in zip(points, labels, strict=True)
-    ]
-    return torch.stack(places).numpy(), torch.stack(labels).numpy()
 
 
 def _faces(frames):
@@ -29,14 +22,26 @@ def test_a_turning_head_does_not_move_the_lips():
     faces[:] = faces[0]
     angles = np.linspace(-0.25, 0.25, 12)
     labels = [orbit_label(float(a), float(a) / 3) for a in angles]
-    shapes = lip_shapes(*_seen(faces, labels))
+    shapes = lip_shapes(*marked(faces, labels))
     assert shapes.std(0).max() < 1.5  # percent; lips lie off the mean depth
+
+
+def test_marks_that_slide_on_a_turned_head_are_put_back():
+    shape = load_face_shape()
+    angles = np.linspace(-0.5, 0.5, 9)
+    labels = [orbit_label(float(a), float(a) / 3) for a in angles]
+    faces = np.tile(shape.mean.astype(np.float32), (9, 1, 1))
+    shapes = lip_shapes(*marked(faces, labels))
+    true = shape.mean[list(LIP_POINTS), :2]
+    true = 100 * (true - true.mean(0)) / np.ptp(shape.mean[[33, 263], 0])
+    # percent; the outer corners of the eyes lie at one height and one depth
+    assert np.abs(shapes - true.ravel()).max() < 0.01
 
 
 def test_opening_the_jaw_is_one_component():
     faces, opening = _faces(40)
     labels = [orbit_label(0.1, 0.0)] * 40
-    shapes = lip_shapes(*_seen(faces, labels))
+    shapes = lip_shapes(*marked(faces, labels))
     space = LipSpace.of(shapes)
     numbers = space.encode(torch.from_numpy(shapes)).numpy()
     assert abs(np.corrcoef(numbers[:, 0], opening)[0, 1]) > 0.99
@@ -69,7 +74,7 @@ def test_components_that_are_missing_stay_missing_when_aimed():
 
 def test_width_is_percent_of_the_distance_of_the_eyes():
     faces, _ = _faces(5)
-    shapes = lip_shapes(*_seen(faces, [orbit_label(0.0, 0.0)] * 5))
+    shapes = lip_shapes(*marked(faces, [orbit_label(0.0, 0.0)] * 5))
     left, right = LIP_POINTS.index(291), LIP_POINTS.index(61)
     points = shapes.reshape(5, 40, 2)
     face = faces[0]

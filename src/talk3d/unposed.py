@@ -1,8 +1,8 @@
 """Landmarks free of the head's motion.
 
 Comes in: landmarks of a video and its cameras. Goes out: the same points on the face,
-seen from the front. A landmark is carried back along its ray to the depth that the
-mean face has there.
+seen from the front. A landmark is put back by as much as the network's points slide on
+a turned head, then carried along its ray to the depth that the mean face has there.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 
 from talk3d.camera import image_rays
-from talk3d.face import load_face_shape
+from talk3d.face import load_face_shape, view_slide
 
 __all__ = ["unposed_landmarks"]
 
@@ -32,9 +32,15 @@ def unposed_landmarks(
         x to the subject's left, y up, from the head frame's origin, percent of the
         distance of the outer eye corners (median of the video).
     """
-    depth = torch.from_numpy(load_face_shape().mean[:, 2]).double()
-    marks = torch.from_numpy(np.asarray(landmarks)).double()
-    origins, directions = image_rays(torch.from_numpy(camera).double(), marks)
+    shape = load_face_shape()
+    depth = torch.from_numpy(shape.mean[:, 2]).double()
+    pose = camera[:, :16].reshape(-1, 4, 4).astype(np.float64)
+    distance = -(pose[:, :3, 3] * pose[:, :3, 2]).sum(1)
+    slide = view_slide(shape, pose[:, :3, :3].transpose(0, 2, 1))
+    marks = landmarks - slide * (camera[:, 16] / distance)[:, None, None]
+    origins, directions = image_rays(
+        torch.from_numpy(camera).double(), torch.from_numpy(marks)
+    )
     along = (depth - origins[..., 2]) / directions[..., 2]
     flat = (origins + along[..., None] * directions)[..., :2].numpy()
     canthi = flat[:, CANTHI[0]] - flat[:, CANTHI[1]]
