@@ -18,7 +18,7 @@ import torch
 
 from talk3d.audio import MelConfig, audio_windows, log_mel
 from talk3d.dataset import Subject
-from talk3d.lips import LIP_POINTS, common_lips, lip_rim, lip_shapes
+from talk3d.lips import LIP_POINTS, common_lips, lip_rim, seen_lips
 from talk3d.speech_model import SpeechModel, load_speech_model
 from talk3d.voice import fit_voice
 
@@ -47,7 +47,7 @@ def main() -> None:
 
 def run(subject: Subject, late: float, model: SpeechModel | None) -> None:
     """Print the rows of a subject."""
-    lips = lip_shapes(subject.arrays["landmarks"], subject.arrays["camera"])
+    lips = seen_lips(subject)
     train, test = (np.array(part) for part in (subject.train, subject.test))
     times = (np.arange(subject.frames) + 0.5) / subject.fps + late
     wave = subject.audio()
