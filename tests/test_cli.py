@@ -40,6 +40,28 @@ def test_help_imports_no_torch():
     assert "create" in done.stdout
 
 
+@pytest.mark.parametrize("group", ["synth", "speech", "prior", "benchmark"])
+def test_the_help_of_a_group_says_what_it_is_for(capsys, group):
+    with pytest.raises(SystemExit):
+        _run(group, "--help")
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert lines[0].startswith(f"usage: talk3d {group}")
+    assert lines[2].endswith(".")
+
+
+def test_nothing_is_said_where_nobody_reads_on():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "talk3d.cli.main", "prior", "--help"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 @pytest.fixture
 def speech(tmp_path):
     soundfile.write(tmp_path / "speech.wav", np.zeros(8000, np.float32), 16_000)

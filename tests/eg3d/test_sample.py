@@ -1,6 +1,7 @@
 """Sheets of people that a prior makes up."""
 
 import numpy as np
+import pytest
 import torch
 
 from talk3d.eg3d.config import GeneratorConfig
@@ -43,6 +44,13 @@ def test_a_sheet_has_a_row_per_person_and_a_column_per_view():
     sheet = sample_sheet(generator, draw_codes(generator, [0, 1]), yaws=(-30.0, 30.0))
     assert sheet.shape == (2 * size, 2 * size, 3)
     assert not np.array_equal(sheet[:size], sheet[size:])
+
+
+@pytest.mark.parametrize("truncation", [-0.1, 1.1, float("nan")])
+def test_other_truncation_is_refused(truncation):
+    generator = make_generator()
+    with pytest.raises(ValueError, match="give a number from 0 to 1"):
+        sample_sheet(generator, draw_codes(generator, [0]), truncation=truncation)
 
 
 def test_no_truncation_left_is_one_person():

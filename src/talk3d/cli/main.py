@@ -1,8 +1,8 @@
 """The entry point.
 
 Exit status: 0 success, 2 bad input, something missing, or a training that cannot go on
-(one sentence, no traceback), 1 a defect of ours, 130 interrupted, 143 terminated;
-``verify`` also 3.
+(one sentence, no traceback), 1 a defect of ours, 130 interrupted, 141 nobody reads what
+is printed, 143 terminated; ``verify`` also 3.
 """
 
 import ctypes
@@ -35,6 +35,12 @@ _REFUSED = {
     errno.ENOTDIR: "lies in a file where a folder is needed",
     errno.EISDIR: "is a folder where a file is needed",
     errno.ENOSPC: "does not fit: the disk is full",
+}
+_ABOUT = {
+    "synth": "People that are drawn, not filmed: pictures, talking clips, corpora.",
+    "speech": "Networks that hear speech: training them.",
+    "prior": "The generator of heads that every avatar begins with.",
+    "benchmark": "Tests of ours and of other software against known truth.",
 }
 _STYLE = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
 
@@ -70,7 +76,11 @@ def _run(words: list[str]) -> int:
         if group is not None:
             name = f"talk3d {words[0]}"
             status = tyro.extras.subcommand_cli_from_dict(
-                group, args=words[1:], prog=name, config=_STYLE
+                group,
+                args=words[1:],
+                prog=name,
+                config=_STYLE,
+                description=_ABOUT[words[0]],
             )
         else:
             status = tyro.extras.subcommand_cli_from_dict(
@@ -82,6 +92,10 @@ def _run(words: list[str]) -> int:
                 " More commands: talk3d synth --help, talk3d prior --help,"
                 " talk3d speech --help, talk3d benchmark --help.",
             )
+    except BrokenPipeError:
+        # As with `| head`; what is left to print goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (ValueError, OSError, FloatingPointError, ImportError) as error:
         # Python names the module that it lacks: only our own sentences do not.
         if isinstance(error, ImportError) and error.name is not None:

@@ -46,7 +46,12 @@ def sample_sheet(
         codes: the people.
         yaws: degrees; one column each.
         truncation: 1 keeps the people, 0 gives the average.
+
+    Raises:
+        ValueError: if ``truncation`` is not from 0 to 1.
     """
+    if not 0 <= truncation <= 1:
+        raise ValueError(f"truncation is {truncation}; give a number from 0 to 1.")
     labels = torch.stack([orbit_label(math.radians(yaw), 0.0) for yaw in yaws])
     rows = []
     for code in codes:
