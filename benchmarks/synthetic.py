@@ -179,7 +179,7 @@ def network(options: argparse.Namespace) -> None:
                 place, distance = project(torch.tensor(world), label)
                 turn = label[:16].reshape(4, 4)[:3, :3].T.numpy()[None].astype(float)
                 scale = float(label[16]) / float(distance.mean())
-                slide = view_slide(shape, turn)[0] * scale
+                slide = view_slide(shape.slide, turn)[0] * scale
                 off = found / 256 - place.numpy()
                 raw[yaw] += list(np.linalg.norm(off, axis=1)[seen] / width)
                 slid[yaw] += list(np.linalg.norm(off - slide, axis=1)[seen] / width)

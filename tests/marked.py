@@ -15,5 +15,5 @@ def marked(faces: np.ndarray, labels: list[torch.Tensor]):
     turn = pose[:, :3, :3].transpose(0, 2, 1)
     distance = np.einsum("fk,fk->f", -pose[:, :3, 3], pose[:, :3, 2])
     scale = (cameras.numpy()[:, 16] / distance)[:, None, None]
-    slide = view_slide(load_face_shape(), turn) * scale
+    slide = view_slide(load_face_shape().talking_slide, turn) * scale
     return (points.numpy() + slide).astype(np.float32), cameras.numpy()

@@ -30,7 +30,8 @@ def test_marks_that_slide_on_a_turned_head_are_put_back():
     shape = load_face_shape()
     angles = np.linspace(-0.5, 0.5, 9)
     labels = [orbit_label(float(a), float(a) / 3) for a in angles]
-    faces = np.tile(shape.mean.astype(np.float32), (9, 1, 1))
+    face = np.c_[shape.mean[:, :2], shape.talking_depth]
+    faces = np.tile(face.astype(np.float32), (9, 1, 1))
     shapes = lip_shapes(*marked(faces, labels))
     true = shape.mean[list(LIP_POINTS), :2]
     true = 100 * (true - true.mean(0)) / np.ptp(shape.mean[[33, 263], 0])

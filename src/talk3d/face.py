@@ -36,6 +36,7 @@ __all__ = [
     "Roi",
     "eye_openness",
     "load_face_shape",
+    "view_basis",
     "view_slide",
 ]
 
@@ -333,6 +334,10 @@ class FaceShape:
     """Offsets of the expression weights 0..1."""
     slide: Float[np.ndarray, "6 478 2"]
     """How the network's points slide with the view, see ``view_slide``."""
+    talking_slide: Float[np.ndarray, "10 478 2"]
+    """The same on people who talk."""
+    talking_depth: Float[np.ndarray, " 478"]
+    """Mean z of the points on people who talk, world units."""
     spread: Float[np.ndarray, " 478"]
     """How far the network's point strays over people, world units."""
     expression_names: tuple[str, ...]
@@ -352,21 +357,23 @@ def load_face_shape() -> FaceShape:
             file.get_tensor("identity"),
             file.get_tensor("expression"),
             file.get_tensor("slide"),
+            file.get_tensor("talking_slide"),
+            file.get_tensor("talking_depth"),
             file.get_tensor("spread"),
             names,
         )
 
 
 def view_slide(
-    shape: FaceShape, rotation: Float[np.ndarray, "frames 3 3"]
+    slide: Float[np.ndarray, "terms 478 2"], rotation: Float[np.ndarray, "frames 3 3"]
 ) -> Float[np.ndarray, "frames 478 2"]:
     """Return by how much the network's points miss the surface points in each view.
 
     On a turned head the network marks the visible outline, not the same skin. The mean
-    effect over rendered people is a quadratic in the direction of the head.
+    effect over rendered people is a polynomial in the direction of the head.
 
     Args:
-        shape: The face shape.
+        slide: Its coefficients, see ``FaceShape``.
         rotation: Head frame to camera axes.
 
     Returns:
@@ -378,10 +385,19 @@ def view_slide(
     forward = rotation[:, :, 2]
     side = np.einsum("fij,fj->fi", upright, forward[:, :2])
     yaw, pitch = np.arctan2(side[:, 0], -forward[:, 2]), -np.arcsin(side[:, 1])
-    one = np.ones_like(yaw)
-    basis = np.stack([one, yaw, pitch, yaw**2, yaw * pitch, pitch**2], -1)
-    offset = np.tensordot(basis, shape.slide, 1)
-    return offset @ upright
+    degree = {6: 2, 10: 3}[len(slide)]
+    return np.tensordot(view_basis(yaw, pitch, degree=degree), slide, 1) @ upright
+
+
+def view_basis(
+    yaw: Float[np.ndarray, " views"],
+    pitch: Float[np.ndarray, " views"],
+    *,
+    degree: int,
+) -> Float[np.ndarray, "views terms"]:
+    """Return the products of two angles, radians: 1, y, p, yy, yp, pp, ..."""
+    pairs = [(n - k, k) for n in range(degree + 1) for k in range(n + 1)]
+    return np.stack([yaw**a * pitch**b for a, b in pairs], -1)
 
 
 def eye_openness(

@@ -2,7 +2,8 @@
 
 Comes in: landmarks of a video and its cameras. Goes out: the same points on the face,
 seen from the front. A landmark is put back by as much as the network's points slide on
-a turned head, then carried along its ray to the depth that the mean face has there.
+a turned head, then carried along its ray to the depth that it has, on average, on
+people who talk.
 """
 
 import numpy as np
@@ -33,10 +34,10 @@ def unposed_landmarks(
         distance of the outer eye corners (median of the video).
     """
     shape = load_face_shape()
-    depth = torch.from_numpy(shape.mean[:, 2]).double()
+    depth = torch.from_numpy(shape.talking_depth).double()
     pose = camera[:, :16].reshape(-1, 4, 4).astype(np.float64)
     distance = -(pose[:, :3, 3] * pose[:, :3, 2]).sum(1)
-    slide = view_slide(shape, pose[:, :3, :3].transpose(0, 2, 1))
+    slide = view_slide(shape.talking_slide, pose[:, :3, :3].transpose(0, 2, 1))
     marks = landmarks - slide * (camera[:, 16] / distance)[:, None, None]
     origins, directions = image_rays(
         torch.from_numpy(camera).double(), torch.from_numpy(marks)

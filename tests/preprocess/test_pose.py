@@ -28,7 +28,7 @@ def seen(count: int) -> tuple[np.ndarray, HeadTrack]:
         rng.uniform(0, 0.3, (count, 53)),
     )
     head = head_points(SHAPE, track.identity, track.expression)
-    slide = view_slide(SHAPE, track.rotation) * 1200 / 2.7
+    slide = view_slide(SHAPE.slide, track.rotation) * 1200 / 2.7
     points = project_points(head, track) + slide + [BIAS, 0.0]
     return points + rng.normal(0, NOISE, points.shape), track
 

@@ -1,10 +1,21 @@
+from importlib import resources
+
 import numpy as np
+import pytest
 import torch
+from safetensors.numpy import load_file
 
 from talk3d.camera import orbit_label, project
+from talk3d.face import FaceNets, view_basis
+from talk3d.face_models import model_files
 from talk3d.synthetic.head import PARTS, to_world
 from talk3d.synthetic.landmarks import landmark_points
-from talk3d.synthetic.measure import cast_points, fit_slide
+from talk3d.synthetic.measure import (
+    MeasureConfig,
+    cast_points,
+    fit_slide,
+    measure_face_shape,
+)
 
 
 def screen_of(head, label):
@@ -51,11 +62,52 @@ def test_slide_is_recovered():
     forward = np.linalg.inv(pose)[:, :3, 2]
     y = np.arctan2(forward[:, 0], -forward[:, 2])
     distance = -(pose[:, :3, 3] * pose[:, :3, 2]).sum(1)
-    slide = np.zeros((6, 2, 2))
-    # two mirrored points that move inward with |yaw| and aside with yaw
-    slide[1, :, 0], slide[3, :, 0] = 0.02, [0.01, -0.01]
-    basis = np.stack([np.ones_like(y), y, 0 * y, y * y, 0 * y, 0 * y], 1)
-    error = np.tensordot(basis, slide, 1) * (labels[:, 16] / distance)[:, None, None]
-    found = fit_slide(error, labels, np.array([1, 0]))
-    # the ridge of 1e-3 shrinks 120 views by about 1e-5 of the coefficients
-    assert np.abs(found - slide).max() < 1e-4
+    p = -np.arcsin(forward[:, 1])
+    # two mirrored points that move aside with yaw, inward with |yaw|, and less aside
+    # the farther they have turned; both rise with pitch
+    offset = np.zeros((60, 2, 2))
+    offset[:, :, 0] = (0.02 * y - 0.01 * y**3)[:, None]
+    offset[:, :, 0] += 0.01 * (y**2)[:, None] * [1, -1]
+    offset[:, :, 1] = (0.015 * p)[:, None]
+    scale = (labels[:, 16] / distance)[:, None, None]
+    found = fit_slide(offset * scale, labels, np.array([1, 0]), degree=3)
+    told = np.tensordot(view_basis(y, p, degree=3), found, 1)
+    # the ridge of 1e-3 shrinks what 120 views say of the cubes by less than a hundredth
+    assert np.abs(told - offset).max() < 1e-4
+
+
+@pytest.fixture(scope="module")
+def nets():
+    try:
+        return FaceNets(model_files(offline=True))
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+
+
+def test_only_talking_is_measured_of_a_known_shape(full_head, nets, opengl, tmp_path):
+    known = resources.files("talk3d") / "data" / "face_shape.safetensors"
+    out = tmp_path / "shape.safetensors"
+    config = MeasureConfig(view_people=2, views=3, size=256)
+    with resources.as_file(known) as path:
+        before = load_file(path)
+        measure_face_shape(out, config, head=full_head, nets=nets, known=path)
+    after = load_file(out)
+    assert after.keys() == before.keys()
+    for name, value in before.items():
+        if not name.startswith("talking"):
+            np.testing.assert_allclose(after[name], value, atol=1e-6)
+    # two people instead of 60, world units of 40 cm
+    depth = after["talking_depth"] - before["talking_depth"]
+    assert 0 < np.abs(depth).mean() < 0.01
+
+
+def test_a_shape_of_another_head_is_refused(head, nets, opengl, tmp_path):
+    known = resources.files("talk3d") / "data" / "face_shape.safetensors"
+    with resources.as_file(known) as path, pytest.raises(ValueError, match="another"):
+        measure_face_shape(
+            tmp_path / "shape.safetensors",
+            MeasureConfig(),
+            head=head,
+            nets=nets,
+            known=path,
+        )

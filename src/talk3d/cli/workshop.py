@@ -189,12 +189,14 @@ def synth_import_facekit(folder: Positional[Path], out: Out) -> None:
     print(f"wrote {out}")
 
 
-def synth_face_shape(out: Out, head: Path) -> None:
+def synth_face_shape(out: Out, head: Path, known: Path | None = None) -> None:
     """Measure where the landmark network's points lie on the head model.
 
     Args:
         out: the face shape to write (.safetensors).
         head: the head model file.
+        known: a face shape of this head; its points and their slide are taken over, and
+            only what is said of people who talk is measured.
     """
     from talk3d.checkpoint import check_apart
     from talk3d.face import FaceNets
@@ -202,9 +204,14 @@ def synth_face_shape(out: Out, head: Path) -> None:
     from talk3d.synthetic.head import load_head
     from talk3d.synthetic.measure import MeasureConfig, measure_face_shape
 
-    check_apart(out, head)
-    nets = FaceNets(model_files())
-    measure_face_shape(out, MeasureConfig(), head=load_head(head), nets=nets)
+    check_apart(out, head, known)
+    measure_face_shape(
+        out,
+        MeasureConfig(),
+        head=load_head(head),
+        nets=FaceNets(model_files()),
+        known=known,
+    )
     print(f"wrote {out}")
 
 

@@ -151,7 +151,7 @@ class Problem:
     ) -> Float[np.ndarray, "frames 478 2"]:
         """Return how far the points slide in this view, pixels."""
         scale = np.exp(state.log_focal) / state.translation[:, 2]
-        slide = view_slide(self.shape, rotation) * scale[:, None, None]
+        slide = view_slide(self.shape.slide, rotation) * scale[:, None, None]
         return slide.astype(np.float32)
 
     def _slide_slope(

@@ -210,7 +210,7 @@ def _residual(
     """Return predicted minus seen landmarks, pixels."""
     head = head_points(shape, track.identity, track.expression)
     scale = track.focal / track.translation[:, 2]
-    slide = view_slide(shape, track.rotation) * scale[:, None, None]
+    slide = view_slide(shape.slide, track.rotation) * scale[:, None, None]
     return project_points(head, track) + slide - points
 
 

@@ -41,7 +41,7 @@ _SKULL = np.array([0.0, 0.03, -0.06])
 _SKULL_AXES = np.array([0.21, 0.30, 0.29])
 """Centre and half axes of an ellipsoid where there is no face, world units."""
 _BACK = -0.1
-_FACE_SPREAD, _SKULL_SPREAD = 0.02, 0.06
+_FACE_SPREAD, _SKULL_SPREAD = 0.01, 0.2
 """How far the rough surface may be wrong, world units."""
 _NEIGHBOURS = 6
 _NOISE = 0.25

@@ -4,7 +4,8 @@ Renders people near the front, half of them with the jaw a little open, runs the
 network, casts every point onto the person's own mesh and carries it to the mean head.
 The geometric median over people, made symmetric and put back on the surface, is the
 face shape; mean and modes of the head model are evaluated there. A second set of
-renders from wider angles tells how the network's points slide with the view.
+renders from wider angles tells how the network's points slide with the view; a third,
+of people who talk, the same for them, and how deep the points lie.
 
 Out: ``face_shape.safetensors`` as read by ``talk3d.face.load_face_shape``.
 """
@@ -19,12 +20,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from safetensors.numpy import save_file
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 from scipy.optimize import linear_sum_assignment
 
 from talk3d.camera import orbit_label, project
 from talk3d.checkpoint import write_atomically
-from talk3d.face import LEFT_EYE, RIGHT_EYE, FaceNets, FaceTracker
+from talk3d.face import LEFT_EYE, RIGHT_EYE, FaceNets, FaceTracker, view_basis
 from talk3d.synthetic.head import (
     CM_PER_UNIT,
     EXPRESSIONS,
@@ -35,6 +37,7 @@ from talk3d.synthetic.head import (
 )
 from talk3d.synthetic.landmarks import FACE_POINTS, POINTS, closest_points
 from talk3d.synthetic.light import draw_light
+from talk3d.synthetic.motion import perform
 from talk3d.synthetic.people import (
     Person,
     draw_person_looks,
@@ -45,6 +48,7 @@ from talk3d.synthetic.people import (
 from talk3d.synthetic.plates import draw_plate
 from talk3d.synthetic.renderer import Renderer
 from talk3d.synthetic.skull import Roots, skin_surface
+from talk3d.synthetic.speech import make_speech
 from talk3d.synthetic.talking import compose
 from talk3d.synthetic.view import Pose
 
@@ -58,6 +62,8 @@ _LOWER_LIP = (95, 88, 178, 87, 14, 317, 402, 318, 324)
 _IDENTITY_MODES = 20
 _SNAP = 0.03
 """Lid and inner lip points may miss the mesh by this share of the picture."""
+_SAME = 1e-4
+"""Points of one head differ by less, world units."""
 _SURE_MISS = 0.03
 """Views in which the points miss by more (median, world units) are left out."""
 
@@ -91,7 +97,12 @@ class _Shot:
 
 
 def measure_face_shape(
-    out: Path, config: MeasureConfig, *, head: HeadModel, nets: FaceNets
+    out: Path,
+    config: MeasureConfig,
+    *,
+    head: HeadModel,
+    nets: FaceNets,
+    known: Path | None = None,
 ) -> None:
     """Measure the face shape and write it.
 
@@ -100,21 +111,39 @@ def measure_face_shape(
         config: how much is rendered.
         head: the full head model.
         nets: the landmark network.
+        known: a face shape of this head; its points and their slide are taken over, and
+            only what is said of people who talk is measured.
+
+    Raises:
+        ValueError: what is known is no face shape, or one of another head.
     """
     with Renderer(head, size=config.size) as renderer:
-        front = list(_shots(renderer, nets, config.people, 1, config=config))
-        shape, spread = _median_points(head, front)
-        _log.info("the points stray by %.2f cm (median)", np.median(spread))
-        wide = list(
-            _shots(renderer, nets, config.view_people, config.views, config=config)
-        )
-    rest = [_project_points(shape, shot) for shot in wide]
-    slide = fit_slide(
-        np.stack([shot.found for shot in wide]) - np.stack(rest),
-        np.stack([shot.label for shot in wide]),
-        _mirror(shape.on(head.neutral)),
+        if known is None:
+            front = list(_shots(renderer, nets, config.people, 1, config=config))
+            shape, spread = _median_points(head, front)
+            _log.info("the points stray by %.2f cm (median)", np.median(spread))
+            wide = _wide_shots(renderer, nets, config, talking=False)
+            slide = _slide(head, shape, wide, degree=2)
+            source = (
+                f"{config.people} rendered heads, landmark network of mediapipe 0.10.21"
+            )
+        else:
+            shape, spread, slide, source = _known_shape(head, known)
+        talking = _wide_shots(renderer, nets, config, talking=True)
+    depth = np.mean([shape.on(shot.vertices)[:, 2] for shot in talking], axis=0)
+    depth = (depth + depth[_mirror(shape.on(head.neutral))]) / 2
+    _write(
+        out,
+        head,
+        shape,
+        measured={
+            "spread": np.nan_to_num(spread, nan=float(np.nanmax(spread))) / CM_PER_UNIT,
+            "slide": slide,
+            "talking_slide": _slide(head, shape, talking, degree=3),
+            "talking_depth": to_world(np.c_[0 * depth, 0 * depth, depth])[:, 2],
+        },
+        source=source,
     )
-    _write(out, head, shape, spread=spread, slide=slide, people=config.people)
 
 
 def cast_points(
@@ -163,13 +192,16 @@ def fit_slide(
     error: Float[np.ndarray, "views points 2"],
     labels: Float[np.ndarray, "views 25"],
     mirror: Int[np.ndarray, " points"],
-) -> Float[np.ndarray, "6 points 2"]:
-    """Fit how points slide with the view: coefficients of 1, y, p, yy, yp, pp.
+    *,
+    degree: int,
+) -> Float[np.ndarray, "terms points 2"]:
+    """Fit how points slide with the view: coefficients of ``view_basis``.
 
     Args:
         error: found minus true points, 0 to 1.
         labels: cameras in the head frame, upright.
         mirror: the partner of each point; views and their mirror images count alike.
+        degree: of the polynomial.
 
     Returns:
         Offsets (right, down) in world units at the head's distance; y and p are the
@@ -184,10 +216,30 @@ def fit_slide(
     both = np.concatenate([offset, offset[:, mirror] * [-1, 1]])
     y, p = np.r_[yaw, -yaw], np.r_[pitch, pitch]
     sure = np.median(np.linalg.norm(both, axis=2), 1) < _SURE_MISS
-    basis = np.stack([np.ones_like(y), y, p, y * y, y * p, p * p], 1)[sure]
-    gram = basis.T @ basis + 1e-3 * np.eye(6)
-    moment = np.tensordot(basis, both[sure], (0, 0)).reshape(6, -1)
-    return np.linalg.solve(gram, moment).reshape(6, -1, 2).astype(np.float32)
+    basis = view_basis(y, p, degree=degree)[sure]
+    count = basis.shape[1]
+    gram = basis.T @ basis + 1e-3 * np.eye(count)
+    moment = np.tensordot(basis, both[sure], (0, 0)).reshape(count, -1)
+    return np.linalg.solve(gram, moment).reshape(count, -1, 2).astype(np.float32)
+
+
+def _wide_shots(
+    renderer: Renderer, nets: FaceNets, config: MeasureConfig, *, talking: bool
+) -> list[_Shot]:
+    people, views = config.view_people, config.views
+    return list(_shots(renderer, nets, people, views, config=config, talking=talking))
+
+
+def _slide(
+    head: HeadModel, points: Roots, shots: list[_Shot], *, degree: int
+) -> Float[np.ndarray, "terms points 2"]:
+    rest = [_project_points(points, shot) for shot in shots]
+    return fit_slide(
+        np.stack([shot.found for shot in shots]) - np.stack(rest),
+        np.stack([shot.label for shot in shots]),
+        _mirror(points.on(head.neutral)),
+        degree=degree,
+    )
 
 
 def _shots(
@@ -197,20 +249,30 @@ def _shots(
     views: int,
     *,
     config: MeasureConfig,
+    talking: bool = False,
 ) -> Iterator[_Shot]:
-    """Render people with a bare face and find their landmarks."""
+    """Render people with a bare face and find their landmarks.
+
+    They talk, or half of them have the jaw a little open.
+    """
     surface = skin_surface(renderer.head)
     wide = views > 1
     limit = np.radians([55, 22] if wide else [15, 7])
     for number, seed in enumerate(_bare_seeds(config.first_seed, people)):
         person = make_person(surface, seed)
         renderer.load(person)
+        spoken = _spoken(seed) if talking else None
         for view in range(views):
             generator = np.random.default_rng([seed, 70, views, view])
             jaw = generator.uniform(0.15, 0.4) if (number + view) % 2 else 0.0
             yaw, pitch = (float(a) for a in generator.uniform(-limit, limit))
             label = orbit_label(yaw, pitch).numpy()
-            shot = _shoot(renderer, nets, person, label, jaw=jaw, generator=generator)
+            if spoken is None:
+                face = neutral_pose()
+                face[expression_indices("jawOpen")] = jaw
+            else:
+                face = generator.choice(spoken)
+            shot = _shoot(renderer, nets, person, label, face=face, chance=generator)
             if shot is not None:
                 yield shot
 
@@ -221,21 +283,26 @@ def _shoot(
     person: Person,
     label: np.ndarray,
     *,
-    jaw: float,
-    generator: np.random.Generator,
+    face: np.ndarray,
+    chance: np.random.Generator,
 ) -> _Shot | None:
-    expression = neutral_pose()
-    expression[expression_indices("jawOpen")] = jaw
-    pose = Pose(expression, _AHEAD, np.eye(3))
-    picture = renderer.render(pose, label, draw_light(generator))
-    image = compose(picture, draw_plate(generator, renderer.size))
+    pose = Pose(face, _AHEAD, np.eye(3))
+    picture = renderer.render(pose, label, draw_light(chance))
+    image = compose(picture, draw_plate(chance, renderer.size))
     tracker = FaceTracker(nets)
     tracker.update(image)
     found = tracker.update(image)
     if found is None:
         return None
-    vertices = pose_person(renderer.head, person, expression, _AHEAD)
+    vertices = pose_person(renderer.head, person, face, _AHEAD)
+    jaw = float(face[expression_indices("jawOpen")][0])
     return _Shot(found / renderer.size, vertices, label, jaw)
+
+
+def _spoken(seed: int) -> Float[np.ndarray, "frames 53"]:
+    """Return the faces of four seconds of speech."""
+    generator = np.random.default_rng([seed, 71])
+    return perform(make_speech(seed, 4.0), fps=25.0, generator=generator).expression
 
 
 def _bare_seeds(first: int, count: int) -> list[int]:
@@ -254,6 +321,28 @@ def _bare_seeds(first: int, count: int) -> list[int]:
 def _project_points(points: Roots, shot: _Shot) -> np.ndarray:
     world = to_world(points.on(shot.vertices).astype(np.float32))
     return project(torch.tensor(world), torch.tensor(shot.label))[0].numpy()
+
+
+def _known_shape(
+    head: HeadModel, path: Path
+) -> tuple[Roots, Float[np.ndarray, " points"], Float[np.ndarray, "6 points 2"], str]:
+    """Return points, how far they stray (cm), their slide, and where they are from."""
+    data = load_file(path)
+    if not {"triangle", "barycentric", "mean", "spread", "slide"} <= data.keys():
+        raise ValueError(
+            f"{path} is no face shape: give one of talk3d synth face-shape"
+        )
+    face = data["triangle"].astype(np.int64)
+    points = Roots(
+        face, head.triangles[face % len(head.triangles)], data["barycentric"]
+    )
+    mean = to_world(points.on(head.neutral).astype(np.float32))
+    if np.abs(mean - data["mean"]).max() > _SAME:
+        raise ValueError(f"{path} was measured on another head: leave out --known")
+    with safe_open(path, framework="numpy") as file:
+        source = (file.metadata() or {}).get("source", str(path))
+    spread = data["spread"].astype(np.float64) * CM_PER_UNIT
+    return points, spread, data["slide"], source
 
 
 def _hits(head: HeadModel, shot: _Shot) -> np.ndarray:
@@ -367,9 +456,8 @@ def _write(
     head: HeadModel,
     shape: Roots,
     *,
-    spread: np.ndarray,
-    slide: np.ndarray,
-    people: int,
+    measured: dict[str, np.ndarray],
+    source: str,
 ) -> None:
     identity = [shape.on(mode) for mode in head.identity[:_IDENTITY_MODES]]
     expression = [shape.on(mode) for mode in head.expression]
@@ -377,10 +465,8 @@ def _write(
         "mean": to_world(shape.on(head.neutral)),
         "identity": np.stack(identity) / CM_PER_UNIT,
         "expression": np.stack(expression) / CM_PER_UNIT,
-        "spread": np.nan_to_num(spread, nan=float(np.nanmax(spread))) / CM_PER_UNIT,
-        "slide": slide,
         "barycentric": shape.weights,
-    }
+    } | measured
     arrays: dict[str, np.ndarray]
     arrays = {k: np.ascontiguousarray(v, np.float32) for k, v in data.items()}
     arrays["triangle"] = shape.face.astype(np.int32)
@@ -390,7 +476,9 @@ def _write(
         "expression_names": json.dumps(EXPRESSIONS),
         "frame": "world units, head frame; identity modes in standard deviations",
         "slide": "offset (right, down) of the network's points, see fit_slide",
-        "source": f"{people} rendered heads, landmark network of mediapipe 0.10.21",
+        "talking_slide": "the same on people who talk",
+        "talking_depth": "mean z of the points on people who talk, world units",
+        "source": source,
         "ict_facekit_notice": notice.read_text(encoding="utf-8"),
     }
     with write_atomically(out) as temporary:
