@@ -108,6 +108,17 @@ def test_an_expired_consent_is_refused(agreed):
         permit(old, purpose="private", speech_sha256="s", name="me")
 
 
+def test_an_expired_consent_is_refused_before_anything_is_made(tmp_path, capsys):
+    path = tmp_path / "consent.json"
+    record = json.loads(TEMPLATE) | FILLED | {"expires": "2026-02-01"}
+    path.write_text(json.dumps(record))
+    out = tmp_path / "me.safetensors"
+    video = SHOWN.parents[1] / "src" / "talk3d" / "data" / "speaker.mp4"
+    assert main(["create", str(video), "-o", str(out), "--consent", str(path)]) == 2
+    assert "Ann expired on 2026-02-01: give one" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_purpose_beyond_the_consent_is_refused(agreed):
     with pytest.raises(ValueError, match="covers private use, not commercial"):
         permit(agreed, purpose="commercial", speech_sha256="s", name="me")

@@ -122,15 +122,30 @@ def chosen_consent(file: Path | None, *, synthetic: bool, name: str) -> "Consent
     """Return the consent from a file, from questions, or for a synthetic face.
 
     Raises:
-        ValueError: if there is none, or two, or the answers end before the last.
+        ValueError: if there is none, or two, or it has expired, or the answers end
+            before the last.
     """
-    from talk3d.trust.consent import read_consent, synthetic_consent
+    from talk3d.trust.consent import synthetic_consent
 
     if synthetic and file is not None:
         message = "--consent and --synthetic exclude each other: give one of them"
         raise ValueError(message)
     if synthetic:
         return synthetic_consent(name)
+    consent = _given_consent(file)
+    if consent.expired:
+        message = (
+            f"the consent of {consent.person} expired on {consent.expires}: give one"
+            " that covers today"
+        )
+        raise ValueError(message)
+    return consent
+
+
+def _given_consent(file: Path | None) -> "Consent":
+    """Return the consent from a file, or from questions."""
+    from talk3d.trust.consent import read_consent
+
     if file is not None:
         return read_consent(file)
     if not sys.stdin.isatty():

@@ -103,6 +103,12 @@ class Consent:
         """Hash of the record."""
         return _hash(asdict(self))
 
+    @property
+    def expired(self) -> bool:
+        """Whether its last day is over."""
+        last = _day(self.expires, "expires")
+        return last is not None and last < _today()
+
     def describe(self) -> str:
         """Say in one line whose avatar it is and what was agreed to."""
         if self.synthetic:
@@ -223,8 +229,7 @@ def permit(
     if purpose not in PURPOSES:
         message = f"the purpose {purpose!r} is not known: give {', '.join(PURPOSES)}"
         raise ValueError(message)
-    last = _day(consent.expires, "expires")
-    if last is not None and last < _today():
+    if consent.expired:
         message = (
             f"the consent of {consent.person} for {name} expired on {consent.expires}:"
             " ask for a new one, or remove the avatar with talk3d forget"
