@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from talk3d.face import FaceNets
+from talk3d.face_models import model_files
 from talk3d.synthetic.builtin import builtin_head
 from talk3d.synthetic.gl import open_context
 from talk3d.synthetic.head import HEAD_VARIABLE, load_head
@@ -42,6 +44,14 @@ def opengl():
     try:
         open_context().release()
     except OSError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def nets():
+    try:
+        return FaceNets(model_files(offline=True))
+    except FileNotFoundError as error:
         pytest.skip(str(error))
 
 

@@ -6,8 +6,7 @@ import torch
 from safetensors.numpy import load_file
 
 from talk3d.camera import orbit_label, project
-from talk3d.face import FaceNets, view_basis
-from talk3d.face_models import model_files
+from talk3d.face import view_basis
 from talk3d.synthetic.head import PARTS, to_world
 from talk3d.synthetic.landmarks import landmark_points
 from talk3d.synthetic.measure import (
@@ -74,14 +73,6 @@ def test_slide_is_recovered():
     told = np.tensordot(view_basis(y, p, degree=3), found, 1)
     # the ridge of 1e-3 shrinks what 120 views say of the cubes by less than a hundredth
     assert np.abs(told - offset).max() < 1e-4
-
-
-@pytest.fixture(scope="module")
-def nets():
-    try:
-        return FaceNets(model_files(offline=True))
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
 
 
 def test_only_talking_is_measured_of_a_known_shape(full_head, nets, opengl, tmp_path):

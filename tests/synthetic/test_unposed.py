@@ -3,12 +3,10 @@
 import itertools
 
 import numpy as np
-import pytest
 
 from talk3d import unposed
 from talk3d.camera import orbit_label
-from talk3d.face import FaceNets, FaceTracker
-from talk3d.face_models import model_files
+from talk3d.face import FaceTracker
 from talk3d.lips import lip_shapes
 from talk3d.synthetic.light import studio_light
 from talk3d.synthetic.people import make_person, neutral_pose
@@ -19,14 +17,6 @@ from talk3d.synthetic.view import Pose
 
 YAWS, PITCHES = np.radians([-25, -12, 0, 12, 25]), np.radians([-10, 10])
 PEOPLE = (1, 2)
-
-
-@pytest.fixture(scope="module")
-def nets():
-    try:
-        return FaceNets(model_files(offline=True))
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
 
 
 def test_what_slides_with_the_view_is_put_back(nets, full_head, opengl, monkeypatch):
