@@ -25,9 +25,10 @@ import torch
 from synthetic_tracking import compare
 from talk3d.camera import camera_rays, orbit_label, project
 from talk3d.dataset import Subject
-from talk3d.face import FaceNets, FaceTracker, load_face_shape, view_slide
+from talk3d.face import FaceNets, FaceTracker, load_face_shape
 from talk3d.face_models import model_files
 from talk3d.preprocess.run import preprocess
+from talk3d.slide import view_slide
 from talk3d.synthetic.articulation import articulate, split_phonemes
 from talk3d.synthetic.builtin import open_head
 from talk3d.synthetic.corpus import CorpusConfig, draw_camera, write_corpus

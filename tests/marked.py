@@ -4,7 +4,8 @@ import numpy as np
 import torch
 
 from talk3d.camera import project
-from talk3d.face import load_face_shape, view_slide
+from talk3d.face import load_face_shape
+from talk3d.slide import view_slide
 
 
 def marked(faces: np.ndarray, labels: list[torch.Tensor]):

@@ -36,8 +36,6 @@ __all__ = [
     "Roi",
     "eye_openness",
     "load_face_shape",
-    "view_basis",
-    "view_slide",
 ]
 
 _log = logging.getLogger(__name__)
@@ -333,7 +331,7 @@ class FaceShape:
     expression: Float[np.ndarray, "53 478 3"]
     """Offsets of the expression weights 0..1."""
     slide: Float[np.ndarray, "6 478 2"]
-    """How the network's points slide with the view, see ``view_slide``."""
+    """How the network's points slide with the view, see ``talk3d.slide``."""
     talking_slide: Float[np.ndarray, "10 478 2"]
     """The same on people who talk."""
     talking_depth: Float[np.ndarray, " 478"]
@@ -362,42 +360,6 @@ def load_face_shape() -> FaceShape:
             file.get_tensor("spread"),
             names,
         )
-
-
-def view_slide(
-    slide: Float[np.ndarray, "terms 478 2"], rotation: Float[np.ndarray, "frames 3 3"]
-) -> Float[np.ndarray, "frames 478 2"]:
-    """Return by how much the network's points miss the surface points in each view.
-
-    On a turned head the network marks the visible outline, not the same skin. The mean
-    effect over rendered people is a polynomial in the direction of the head.
-
-    Args:
-        slide: Its coefficients, see ``FaceShape``.
-        rotation: Head frame to camera axes.
-
-    Returns:
-        Offsets right and down in the picture, world units at the head's distance.
-    """
-    roll = np.arctan2(rotation[:, 1, 0], rotation[:, 0, 0])
-    cos, sin = np.cos(roll), np.sin(roll)
-    upright = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], 1)
-    forward = rotation[:, :, 2]
-    side = np.einsum("fij,fj->fi", upright, forward[:, :2])
-    yaw, pitch = np.arctan2(side[:, 0], -forward[:, 2]), -np.arcsin(side[:, 1])
-    degree = {6: 2, 10: 3}[len(slide)]
-    return np.tensordot(view_basis(yaw, pitch, degree=degree), slide, 1) @ upright
-
-
-def view_basis(
-    yaw: Float[np.ndarray, " views"],
-    pitch: Float[np.ndarray, " views"],
-    *,
-    degree: int,
-) -> Float[np.ndarray, "views terms"]:
-    """Return the products of two angles, radians: 1, y, p, yy, yp, pp, ..."""
-    pairs = [(n - k, k) for n in range(degree + 1) for k in range(n + 1)]
-    return np.stack([yaw**a * pitch**b for a, b in pairs], -1)
 
 
 def eye_openness(

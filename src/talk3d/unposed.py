@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float
 
 from talk3d.camera import image_rays
-from talk3d.face import load_face_shape, view_slide
+from talk3d.face import load_face_shape
+from talk3d.slide import view_slide
 
 __all__ = ["unposed_landmarks"]
 

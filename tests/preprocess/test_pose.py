@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from talk3d.face import load_face_shape, view_slide
+from talk3d.face import load_face_shape
 from talk3d.preprocess import pose
 from talk3d.preprocess.fit import head_points
 from talk3d.preprocess.pose import HeadTrack, landmark_error, project_points
+from talk3d.slide import view_slide
 
 SHAPE = load_face_shape()
 NOISE, BIAS = 0.5, 1.5

@@ -6,15 +6,11 @@ import torch
 from safetensors.numpy import load_file
 
 from talk3d.camera import orbit_label, project
-from talk3d.face import view_basis
+from talk3d.slide import fit_slide, view_basis
+from talk3d.synthetic.casting import cast_points
 from talk3d.synthetic.head import PARTS, to_world
 from talk3d.synthetic.landmarks import landmark_points
-from talk3d.synthetic.measure import (
-    MeasureConfig,
-    cast_points,
-    fit_slide,
-    measure_face_shape,
-)
+from talk3d.synthetic.measure import MeasureConfig, measure_face_shape
 
 
 def screen_of(head, label):

@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from talk3d.face import FaceShape, view_slide
+from talk3d.face import FaceShape
+from talk3d.slide import view_slide
 
 __all__ = [
     "FitState",

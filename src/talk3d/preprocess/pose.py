@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from talk3d.camera import DEFAULT_FOCAL, DEFAULT_RADIUS
-from talk3d.face import FaceShape, view_slide
+from talk3d.face import FaceShape
 from talk3d.preprocess.fit import (
     FitState,
     PoseConfig,
@@ -26,6 +26,7 @@ from talk3d.preprocess.fit import (
     fit_shared,
     head_points,
 )
+from talk3d.slide import view_slide
 
 __all__ = [
     "HeadTrack",

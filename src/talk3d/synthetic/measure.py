@@ -26,7 +26,9 @@ from scipy.optimize import linear_sum_assignment
 
 from talk3d.camera import orbit_label, project
 from talk3d.checkpoint import write_atomically
-from talk3d.face import LEFT_EYE, RIGHT_EYE, FaceNets, FaceTracker, view_basis
+from talk3d.face import LEFT_EYE, RIGHT_EYE, FaceNets, FaceTracker
+from talk3d.slide import fit_slide
+from talk3d.synthetic.casting import cast_points
 from talk3d.synthetic.head import (
     CM_PER_UNIT,
     EXPRESSIONS,
@@ -52,7 +54,7 @@ from talk3d.synthetic.speech import make_speech
 from talk3d.synthetic.talking import compose
 from talk3d.synthetic.view import Pose
 
-__all__ = ["MeasureConfig", "cast_points", "fit_slide", "measure_face_shape"]
+__all__ = ["MeasureConfig", "measure_face_shape"]
 
 _log = logging.getLogger(__name__)
 
@@ -64,8 +66,6 @@ _SNAP = 0.03
 """Lid and inner lip points may miss the mesh by this share of the picture."""
 _SAME = 1e-4
 """Points of one head differ by less, world units."""
-_SURE_MISS = 0.03
-"""Views in which the points miss by more (median, world units) are left out."""
 
 
 @dataclass(frozen=True)
@@ -144,83 +144,6 @@ def measure_face_shape(
         },
         source=source,
     )
-
-
-def cast_points(
-    points: Float[np.ndarray, "points 2"],
-    screen: Float[np.ndarray, "vertices 3"],
-    triangles: Int[np.ndarray, "triangles 3"],
-    *,
-    among: Int[np.ndarray, " candidates"],
-    snap: float = 0.0,
-) -> Roots:
-    """Cast image points onto the nearest front-facing triangles.
-
-    Args:
-        points: image points, 0 to 1.
-        screen: the mesh in the picture: column, row (0 to 1), depth.
-        triangles: vertex indices.
-        among: triangles that may be hit.
-        snap: points that hit nothing go to an edge not farther than this.
-
-    Returns:
-        The hits; weights are NaN where nothing was hit.
-    """
-    place = screen[triangles[among]]
-    flat = place[..., :2]
-    area = _cross(flat[:, 1] - flat[:, 0], flat[:, 2] - flat[:, 0])
-    front = area < -1e-12
-    index, place, flat, area = among[front], place[front], flat[front], area[front]
-    low, high = flat.min(1) - snap, flat.max(1) + snap
-    face, weights = np.zeros(len(points), np.int64), np.full((len(points), 3), np.nan)
-    for k, point in enumerate(points):
-        near = np.flatnonzero(((point >= low) & (point <= high)).all(1))
-        if not len(near):
-            continue
-        bary, miss = _flat_weights(point, flat[near], area[near])
-        depth = 1 / (bary / place[near, :, 2]).sum(1)
-        order = np.where(miss <= 1e-9, depth, np.inf)
-        chosen = int(order.argmin()) if np.isfinite(order).any() else int(miss.argmin())
-        if miss[chosen] > max(snap, 1e-9):
-            continue
-        true = bary[chosen] / place[near[chosen], :, 2]
-        face[k], weights[k] = index[near[chosen]], true / true.sum()
-    return Roots(face, triangles[face], weights)
-
-
-def fit_slide(
-    error: Float[np.ndarray, "views points 2"],
-    labels: Float[np.ndarray, "views 25"],
-    mirror: Int[np.ndarray, " points"],
-    *,
-    degree: int,
-) -> Float[np.ndarray, "terms points 2"]:
-    """Fit how points slide with the view: coefficients of ``view_basis``.
-
-    Args:
-        error: found minus true points, 0 to 1.
-        labels: cameras in the head frame, upright.
-        mirror: the partner of each point; views and their mirror images count alike.
-        degree: of the polynomial.
-
-    Returns:
-        Offsets (right, down) in world units at the head's distance; y and p are the
-        direction of the head's z axis in the camera.
-    """
-    pose = labels[:, :16].reshape(-1, 4, 4).astype(np.float64)
-    forward = np.linalg.inv(pose)[:, :3, 2]
-    distance = -(pose[:, :3, 3] * pose[:, :3, 2]).sum(1)
-    offset = error * (distance / labels[:, 16])[:, None, None]
-    yaw = np.arctan2(forward[:, 0], -forward[:, 2])
-    pitch = -np.arcsin(forward[:, 1])
-    both = np.concatenate([offset, offset[:, mirror] * [-1, 1]])
-    y, p = np.r_[yaw, -yaw], np.r_[pitch, pitch]
-    sure = np.median(np.linalg.norm(both, axis=2), 1) < _SURE_MISS
-    basis = view_basis(y, p, degree=degree)[sure]
-    count = basis.shape[1]
-    gram = basis.T @ basis + 1e-3 * np.eye(count)
-    moment = np.tensordot(basis, both[sure], (0, 0)).reshape(count, -1)
-    return np.linalg.solve(gram, moment).reshape(count, -1, 2).astype(np.float32)
 
 
 def _wide_shots(
@@ -422,33 +345,6 @@ def _mirror(points: Float[np.ndarray, "points 3"]) -> Int[np.ndarray, " points"]
     cost = np.linalg.norm(points[:, None] - mirrored[None], axis=2)
     cost[:FACE_POINTS, FACE_POINTS:] = cost[FACE_POINTS:, :FACE_POINTS] = 1e3
     return linear_sum_assignment(cost + cost.T)[1]
-
-
-def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
-
-
-def _flat_weights(
-    point: np.ndarray, corners: np.ndarray, area: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weights of the closest point of flat triangles, and its distance."""
-    a, b, c = (corners[:, k] for k in range(3))
-    inner = (
-        np.stack([_cross(b - point, c - point), _cross(c - point, a - point)], 1)
-        / (area[:, None])
-    )
-    inner = np.c_[inner, 1 - inner.sum(1)]
-    best, miss = inner.copy(), np.where((inner >= -1e-6).all(1), 0.0, np.inf)
-    for k in range(3):
-        start, along = corners[:, k], corners[:, (k + 1) % 3] - corners[:, k]
-        t = ((point - start) * along).sum(1) / ((along**2).sum(1) + 1e-18)
-        t = np.clip(t, 0, 1)
-        away = np.linalg.norm(start + t[:, None] * along - point, axis=1)
-        closer = away < miss
-        edge = np.zeros_like(inner)
-        edge[:, k], edge[:, (k + 1) % 3] = 1 - t, t
-        best[closer], miss[closer] = edge[closer], away[closer]
-    return best, miss
 
 
 def _write(
