@@ -31,6 +31,7 @@ __all__ = [
     "Checkpoint",
     "check_apart",
     "check_kind",
+    "check_own",
     "clean_folder",
     "file_sha256",
     "half_precision",
@@ -213,6 +214,21 @@ def check_apart(out: Path, *given: Path | None) -> None:
         if path is not None and out.exists() and path.exists() and out.samefile(path):
             message = f"{out} is what this is made from: give another -o"
             raise ValueError(message)
+
+
+def check_own(out: Path, sibling: Path) -> None:
+    """Refuse to write over a file that something else has left there.
+
+    Args:
+        out: where it is to be written.
+        sibling: what is always written before it.
+
+    Raises:
+        ValueError: if ``out`` is there and ``sibling`` is not.
+    """
+    if out.exists() and not sibling.exists():
+        message = f"{out} is there already and of something else: give another -o"
+        raise ValueError(message)
 
 
 @contextlib.contextmanager

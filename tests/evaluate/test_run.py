@@ -292,6 +292,22 @@ def test_a_player_is_not_written_over_what_is_judged(subject, nothing, tmp_path)
     assert film.read_bytes() == before
 
 
+def test_a_report_of_something_else_is_left_and_an_own_one_replaced(
+    subject, nothing, tmp_path
+):
+    pictures, _ = _part(subject, range(3))
+    film, out = write_video(tmp_path / "film.mp4", pictures, None), tmp_path / "out"
+    out.mkdir()
+    page = out / "report.html"
+    page.write_text("of something else")
+    with pytest.raises(ValueError, match=r"report\.html is there already"):
+        _judge(film, subject, out, nothing)
+    assert [page.read_text(), *out.iterdir()] == ["of something else", page]
+    page.unlink()
+    for _ in range(2):
+        _judge(film, subject, out, nothing)
+
+
 def test_missing_networks_are_told_without_options_that_are_not_there(
     subject, tmp_path, monkeypatch
 ):

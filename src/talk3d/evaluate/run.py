@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from talk3d.checkpoint import check_apart, clean_folder, write_atomically
+from talk3d.checkpoint import check_apart, check_own, clean_folder, write_atomically
 from talk3d.evaluate import align, controls, material, scores
 from talk3d.evaluate.align import Lag, Place
 from talk3d.evaluate.controls import Row
@@ -106,6 +106,7 @@ def evaluate(
     config = config or EvaluateConfig()
     others = [path for paths in (extras or {}).values() for path in paths]
     check_apart(out / _PLAYER, result, reference, *others)
+    check_own(out / "report.html", out / "frames.npz")
     with (
         clean_folder(out),
         tempfile.TemporaryDirectory(prefix="talk3d-evaluate-") as folder,
