@@ -276,7 +276,7 @@ def _reprojection(subject: Subject, avatar: Avatar) -> float:
     """Return by how many levels of 255 two cameras differ on the same surface."""
     store, person = FrameStore(subject, subject.test), avatar.person
     batch = store.batch(store.spread(MOMENTS))
-    driving = driving_of(subject, avatar.voice, avatar.space, batch.frame)
+    driving = driving_of(subject, avatar, batch.frame)
     w, planes = Moving.of(person, avatar.animator, avatar.rest()).planes(driving)
     network = person.generator
     view = network.render(planes, batch.camera, network.sampling(), neck=batch.neck)
@@ -317,7 +317,7 @@ def _side(path: Path, avatar: Avatar, yaw: int) -> list[dict[str, float]]:
     talk = Talk.open(path)
     seen, subject = talk.view(yaw), talk.subject
     frames = torch.from_numpy(seen["frames"])
-    driving: DrivingBatch = driving_of(subject, avatar.voice, avatar.space, frames)
+    driving: DrivingBatch = driving_of(subject, avatar, frames)
     with torch.no_grad():
         moving = Moving.of(avatar.person, avatar.animator, avatar.rest())
         w, planes = moving.planes(driving)

@@ -96,9 +96,7 @@ class _Scene:
     def driving(self, frames: np.ndarray) -> DrivingBatch:
         """Return what drives frames."""
         index = torch.from_numpy(frames)
-        return driving_of(
-            self.talk.subject, self.avatar.voice, self.avatar.space, index
-        )
+        return driving_of(self.talk.subject, self.avatar, index)
 
     def necks(self, frames: np.ndarray) -> torch.Tensor:
         """Return the neck motions of frames."""

@@ -89,7 +89,8 @@ def _still(avatar: Avatar) -> Avatar:
     """Return the avatar whose lips stay where they rest, whatever is said."""
     voice = avatar.voice
     parts = {"weight": 0 * voice.weight, "part": 0 * voice.part}
-    return replace(avatar, voice=replace(voice, **parts))
+    turned = replace(avatar.turned, weight=0 * avatar.turned.weight)
+    return replace(avatar, voice=replace(voice, **parts), turned=turned)
 
 
 def _unregistered(avatar: Avatar, subject: Path) -> Avatar:

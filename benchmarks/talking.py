@@ -226,7 +226,7 @@ def _spoken(
     """Yield straight RGBA pictures of the avatar told the sound."""
     loaded, subject = _opened(avatar), talk.subject
     index = torch.tensor(list(frames) or list(range(subject.frames)))
-    driving = driving_of(subject, loaded.voice, loaded.space, index)
+    driving = driving_of(subject, loaded, index)
     necks = torch.from_numpy(subject.arrays["neck"])[index]
     yield from loaded.render(driving, torch.from_numpy(cameras), necks)
 
@@ -235,7 +235,7 @@ def _side(talk: Talk, yaw: int, fit: _Fit, name: str) -> list[dict[str, float]]:
     """Score the pictures of one side."""
     seen, avatar = talk.view(yaw), _opened(fit.talking)
     subject, frames = talk.subject, torch.from_numpy(seen["frames"])
-    driving = driving_of(subject, avatar.voice, avatar.space, frames)
+    driving = driving_of(subject, avatar, frames)
     person = avatar.person
     if name == "still":
         person = load_person(fit.still)

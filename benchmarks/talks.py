@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 from torch import Tensor
 
 from talk3d.animator.model import DrivingBatch
+from talk3d.avatar import Avatar
 from talk3d.benchmark.score import over_grey
 from talk3d.camera import project
 from talk3d.dataset import Subject
@@ -24,12 +25,11 @@ from talk3d.evaluate import metrics
 from talk3d.evaluate.regions import eye_boxes, mouth_box
 from talk3d.face import FaceNets, FaceTracker, Roi
 from talk3d.frames import driving_signals
-from talk3d.lips import LipSpace, lip_rim, lip_shapes
+from talk3d.lips import lip_rim, lip_shapes
 from talk3d.person import Person
 from talk3d.synthetic.articulation import split_phonemes
 from talk3d.synthetic.speech import Phoneme
 from talk3d.synthetic.talking import TalkConfig, write_talk
-from talk3d.voice import Voice
 
 TEXTS = {
     "hu": "A boldog kutya a piros labdával játszik a kertben, majd mama süteményt hoz"
@@ -147,14 +147,11 @@ def tracked(
     return np.stack(found).astype(np.float32)
 
 
-def driving_of(
-    subject: Subject, voice: Voice, space: LipSpace, index: Tensor
-) -> DrivingBatch:
+def driving_of(subject: Subject, avatar: Avatar, index: Tensor) -> DrivingBatch:
     """Return what drives frames: lips from the sound, the rest from the performance."""
-    times = (index.numpy() + 0.5) / subject.fps
-    lips = space.encode(voice.in_time().lips(subject.audio(), times))
-    signals = (signal[index] for signal in driving_signals(subject.arrays))
-    return DrivingBatch(lips, *signals)
+    eye, *head = (signal[index] for signal in driving_signals(subject.arrays))
+    told = avatar.told(avatar.voice.in_time(), subject.audio(), index.numpy(), head[0])
+    return DrivingBatch(avatar.space.encode(told), eye, *head)
 
 
 @torch.no_grad()

@@ -8,12 +8,13 @@ from tests.drawn import write_ball_subject
 from talk3d import aim
 from talk3d.aim import aimed
 from talk3d.animator.train import AnimatorTrainConfig, fresh_animator
-from talk3d.avatar import Avatar, _articulation
+from talk3d.avatar import Avatar
 from talk3d.eg3d.config import GeneratorConfig
 from talk3d.eg3d.generator import Generator
 from talk3d.face import FaceNets
 from talk3d.lips import LIP_POINTS, seen_lips
 from talk3d.person import average_person
+from talk3d.told import articulation
 
 
 class Told(FaceNets):
@@ -112,7 +113,7 @@ def test_drawn_lips_are_read_as_recorded_ones(talking):
 
 def test_lips_that_are_told_shyly_move_further():
     shares = (0.0, 0.2, 0.25, 0.36, 0.64, 1.0, 2.0)
-    gains = [_articulation(share) for share in shares]
+    gains = [articulation(share) for share in shares]
     assert gains == pytest.approx([2, 2, 2, 1 / 0.6, 1.25, 1.25, 1.25])
 
 

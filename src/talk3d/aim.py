@@ -60,8 +60,8 @@ def aimed(
     frames = _chosen(subject)
     look = _Look(subject, frames, nets)
     own = seen_lips(subject)[frames]
-    times = (frames + 0.5) / subject.fps
-    told = avatar.voice.lips(subject.audio(), times).numpy()
+    rotation = avatar.rotation[torch.from_numpy(frames)]
+    told = avatar.told(avatar.voice, subject.audio(), frames, rotation).numpy()
     shown = look.at(subject.frame(int(frame)) for frame in frames)
     done(0.2)
     numbers, drawn = [], []

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from talk3d.animator.model import Animator, AnimatorConfig, DrivingBatch
@@ -39,6 +39,7 @@ from talk3d.motion import Motion, continued
 from talk3d.person import PERSONAL, Person, person_from_state, person_state
 from talk3d.precision import body_precision
 from talk3d.speech_model import SpeechModel
+from talk3d.told import Turned, articulation
 from talk3d.view import View, seen_from
 from talk3d.voice import Voice, fit_voice, told_share
 
@@ -47,10 +48,8 @@ __all__ = ["Avatar", "composite", "load_avatar", "save_avatar"]
 _BATCH = 4
 _ANIMATOR = "animator."
 _PERSON = "person."
-_MOTION, _LIPS, _VOICE = "motion.", "lips.", "voice."
+_MOTION, _LIPS, _VOICE, _TURNED = "motion.", "lips.", "voice.", "turned."
 _LIP_LENGTH = 2 * len(LIP_POINTS)
-_ARTICULATION = 1.25, 2.0
-"""Lips are told cautiously: they move at least and at most so many times as far."""
 
 
 @dataclass
@@ -65,6 +64,8 @@ class Avatar:
     """Spans the person's lips."""
     voice: Voice
     """Sound to lips."""
+    turned: Turned
+    """Head turns to lips."""
     plate: UInt8[Tensor, "3 size size"]
     """The background of the recording."""
     camera: Float[Tensor, "frames 25"]
@@ -109,7 +110,8 @@ class Avatar:
             person=person,
             animator=animator,
             space=space,
-            voice=voice.articulated(_articulation(told_share(told, lips, times))),
+            voice=voice.articulated(articulation(told_share(told, lips, times))),
+            turned=Turned.of(lips - told, rotation[index]),
             plate=torch.from_numpy(subject.plate().copy()).permute(2, 0, 1),
             camera=torch.from_numpy(subject.arrays["camera"]),
             neck=torch.from_numpy(subject.arrays["neck"]),
@@ -159,9 +161,9 @@ class Avatar:
         """Return what drives every frame of a speech, and the motion it follows."""
         count = max(1, math.ceil(len(wave) / SAMPLE_RATE * self.fps))
         motion = self.motion(count, seed=seed)
-        lips = self._lips(self.voice.in_time(), wave, range(count))
-        signals = (motion.mix(signal) for signal in self.signals())
-        return DrivingBatch(lips, *signals), motion
+        eye, *head = (motion.mix(signal) for signal in self.signals())
+        lips = self.told(self.voice.in_time(), wave, np.arange(count), head[0])
+        return DrivingBatch(self.space.encode(lips), eye, *head), motion
 
     def signals(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return the eye, rotation and landmark signals of the recording."""
@@ -185,16 +187,21 @@ class Avatar:
             frames: which frames.
         """
         index = torch.arange(frames.start, frames.stop)
-        signals = (signal[index] for signal in self.signals())
-        driving = DrivingBatch(self._lips(self.voice, wave, frames), *signals)
+        eye, *head = (signal[index] for signal in self.signals())
+        lips = self.told(self.voice, wave, index.numpy(), head[0])
+        driving = DrivingBatch(self.space.encode(lips), eye, *head)
         return self.render(driving, self.camera[index], self.neck[index])
 
-    def _lips(
-        self, voice: Voice, wave: Float[np.ndarray, " samples"], frames: range
-    ) -> Float[Tensor, "frames 8"]:
-        """Return the lips that go with frames of a sound."""
-        times = (np.arange(frames.start, frames.stop) + 0.5) / self.fps
-        return self.space.encode(voice.lips(wave, times))
+    def told(
+        self,
+        voice: Voice,
+        wave: Float[np.ndarray, " samples"],
+        frames: Int[np.ndarray, " frames"],
+        rotation: Float[Tensor, "frames 3"],
+    ) -> Float[Tensor, "frames 80"]:
+        """Return the lips that go with frames of a sound and turns of the head."""
+        times = (frames + 0.5) / self.fps
+        return voice.lips(wave, times) + self.turned.lips(rotation)
 
     def render(
         self,
@@ -246,6 +253,7 @@ def save_avatar(
     state |= {f"{_VOICE}{k}": v for k, v in avatar.voice.state().items()}
     state = compacted(state)
     state |= {f"{_LIPS}{k}": v for k, v in asdict(avatar.space).items()}
+    state |= {f"{_TURNED}{k}": v for k, v in asdict(avatar.turned).items()}
     for name in ("camera", "neck", "eye", "rotation", "landmark", "plate"):
         state[f"{_MOTION}{name}"] = getattr(avatar, name)
     save_model(
@@ -319,6 +327,7 @@ def _rebuilt(saved: Checkpoint, speech_model: SpeechModel | None) -> Avatar:
         animator=animator,
         space=LipSpace(**parts[_LIPS]),
         voice=Voice(**parts[_VOICE], model=speech_model),
+        turned=Turned(**parts[_TURNED]),
         info=saved.extra,
         **parts[_MOTION],
     )
@@ -338,6 +347,7 @@ def _check_shapes(
         _LIPS: {
             "mean": (lips,), "basis": (LIP_NUMBERS, lips), "spread": (LIP_NUMBERS,),
         },
+        _TURNED: {"ahead": (2,), "weight": (2, lips)},
         _VOICE: {
             "mean": (heard,), "spread": (heard,), "weight": (heard, lips),
             "bias": (lips,), "delay": (), "rim": (lips,), "part": (lips,), "least": (),
@@ -356,19 +366,6 @@ def _check_shapes(
     if not isinstance(fps, (int, float)) or not 1 <= fps <= 240:
         message = f"the avatar has {fps!r} frames a second: make it again"
         raise ValueError(message)
-
-
-def _articulation(share: float) -> float:
-    """Return how many times as far as told lips move, if told lips move too little.
-
-    Half of what is missing, in the logarithm: sound that tells little of a recording's
-    lips tells small movements, and lips that hardly move do not talk.
-
-    Args:
-        share: of the recording's movement that is told.
-    """
-    least, most = _ARTICULATION
-    return min(max(least, max(share, 1e-6) ** -0.5), most)
 
 
 def _place(subject: Subject) -> dict[str, Any]:
