@@ -30,9 +30,8 @@ def test_a_mean_head_leaves_lips_where_sound_puts_them():
     left = np.random.default_rng(2).normal(size=(4000, 80))
     found = Turned.of(left, turns)
     assert found.lips(turns.mean(0, keepdim=True)).abs().max() < 1e-5
-    assert (
-        found.lips(turns).std() < 0.02 * left.std()
-    )  # chance: 0.5 * (2 / 4000) ** 0.5
+    # By chance: 0.5 * (2 / 4000) ** 0.5.
+    assert found.lips(turns).std() < 0.02 * left.std()
 
 
 def test_a_head_that_keeps_still_tells_nothing():

@@ -3,7 +3,7 @@
 Sound alone tells small movements, and nothing of what a recording's lips do as its head
 turns: people nod as they open the mouth, and landmarks of turned lips are read a little
 otherwise. The animator learned from the lips as they were read, so told lips must go
-the same way. (Talk3D gives its network the head's rotation for this, sec. 3.2.)
+the same way.
 """
 
 from dataclasses import dataclass
